@@ -1,0 +1,24 @@
+-- name: GetProfile :one
+SELECT * FROM profile.users WHERE user_id = @user_id;
+
+-- name: LockProfile :one
+SELECT * FROM profile.users WHERE user_id = @user_id FOR UPDATE;
+
+-- No row: somebody created it first.
+-- name: CreateProfile :one
+INSERT INTO profile.users (user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra)
+VALUES (@user_id, @display_name, @avatar_url, @learning_goal, @daily_quota_minutes, @extra)
+ON CONFLICT (user_id) DO NOTHING
+RETURNING *;
+
+-- No row: expected_version is no longer current (S62).
+-- name: UpdateProfile :one
+UPDATE profile.users
+SET display_name        = @display_name,
+    avatar_url          = @avatar_url,
+    learning_goal       = @learning_goal,
+    daily_quota_minutes = @daily_quota_minutes,
+    extra               = @extra,
+    profile_version     = profile_version + 1
+WHERE user_id = @user_id AND profile_version = @expected_version
+RETURNING *;

@@ -1,0 +1,57 @@
+-- Locks existing rows in key order, then moves them. Missing videos return no row: EnsureVideos first.
+-- name: AdvanceVideos :many
+WITH locked AS MATERIALIZED (
+    SELECT video_id FROM profile.video_stats WHERE video_id = ANY (@video_ids::uuid[]) ORDER BY video_id FOR UPDATE)
+UPDATE profile.video_stats AS s
+SET like_count          = s.like_count + d.likes,
+    bookmark_count      = s.bookmark_count + d.bookmarks,
+    unique_watchers     = s.unique_watchers + d.watchers,
+    total_watch_seconds = s.total_watch_seconds + d.seconds,
+    stats_version       = s.stats_version + 1
+FROM (SELECT unnest(@video_ids::uuid[])    AS video_id,
+             unnest(@likes::bigint[])      AS likes,
+             unnest(@bookmarks::bigint[])  AS bookmarks,
+             unnest(@watchers::bigint[])   AS watchers,
+             unnest(@seconds::bigint[])    AS seconds) AS d
+JOIN locked USING (video_id)
+WHERE s.video_id = d.video_id
+RETURNING s.video_id, s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds,
+          s.stats_version, s.updated_at;
+
+-- name: EnsureVideos :exec
+INSERT INTO profile.video_stats (video_id)
+SELECT video_id FROM (SELECT unnest(@video_ids::uuid[]) AS video_id) AS input
+ORDER BY video_id
+ON CONFLICT (video_id) DO NOTHING;
+
+-- Rows exist only for videos somebody touched.
+-- name: BatchGetVideoStats :many
+SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at
+FROM profile.video_stats
+WHERE video_id = ANY (@video_ids::uuid[]);
+
+-- Videos whose counters differ from a recount (S42); none when all is well.
+-- name: FindStatsDrift :many
+WITH likes AS (
+    SELECT video_id,
+           count(*) FILTER (WHERE engagement_type = 'like')     AS likes,
+           count(*) FILTER (WHERE engagement_type = 'bookmark') AS bookmarks
+    FROM profile.engagements WHERE deleted_at IS NULL GROUP BY video_id),
+watches AS (
+    SELECT video_id, count(*) AS watchers, sum(counted_seconds)::bigint AS seconds
+    FROM profile.watch_logs WHERE qualified_at IS NOT NULL GROUP BY video_id)
+SELECT coalesce(s.video_id, l.video_id, w.video_id)::uuid AS video_id,
+       coalesce(s.like_count, 0)::bigint                  AS stored_likes,
+       coalesce(l.likes, 0)::bigint                       AS counted_likes,
+       coalesce(s.bookmark_count, 0)::bigint              AS stored_bookmarks,
+       coalesce(l.bookmarks, 0)::bigint                   AS counted_bookmarks,
+       coalesce(s.unique_watchers, 0)::bigint             AS stored_watchers,
+       coalesce(w.watchers, 0)::bigint                    AS counted_watchers,
+       coalesce(s.total_watch_seconds, 0)::bigint         AS stored_seconds,
+       coalesce(w.seconds, 0)::bigint                     AS counted_seconds
+FROM profile.video_stats s
+FULL JOIN likes l ON l.video_id = s.video_id
+FULL JOIN watches w ON w.video_id = coalesce(s.video_id, l.video_id)
+WHERE (coalesce(s.like_count, 0), coalesce(s.bookmark_count, 0), coalesce(s.unique_watchers, 0), coalesce(s.total_watch_seconds, 0))
+   <> (coalesce(l.likes, 0), coalesce(l.bookmarks, 0), coalesce(w.watchers, 0), coalesce(w.seconds, 0))
+ORDER BY 1;

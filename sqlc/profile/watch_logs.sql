@@ -1,0 +1,61 @@
+-- The rows that exist, locked; their users are locked already (S30).
+-- name: LockWatchLogs :many
+SELECT * FROM profile.watch_logs
+WHERE (user_id, video_id) IN (SELECT unnest(@user_ids::uuid[]), unnest(@video_ids::uuid[]))
+ORDER BY user_id, video_id
+FOR UPDATE;
+
+-- Stores merged rows of distinct (user, video), whatever was there; the rows are locked. Absent values
+-- arrive as the zero time, -1 or empty text.
+-- name: PutWatchLogs :exec
+INSERT INTO profile.watch_logs
+    (user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, counted_seconds, qualified_at,
+     completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq,
+     first_watched_at, last_watched_at, expires_at)
+SELECT unnest(@user_ids::uuid[]), unnest(@video_ids::uuid[]), unnest(@position_seconds::bigint[]),
+       unnest(@ratio_bps::int[]), unnest(@resume_ats::timestamptz[]), unnest(@max_ratio_bps::int[]),
+       unnest(@counted_seconds::bigint[]), nullif(unnest(@qualified_ats::timestamptz[]), '0001-01-01 00:00:00+00'),
+       nullif(unnest(@completed_ats::timestamptz[]), '0001-01-01 00:00:00+00'), unnest(@completed_counts::int[]),
+       unnest(@completion_armed::bool[]), nullif(unnest(@last_emitted_ratio_bps::int[]), -1),
+       nullif(unnest(@session_ids::text[]), ''), nullif(unnest(@session_seqs::bigint[]), -1), unnest(@first_watched_ats::timestamptz[]),
+       unnest(@last_watched_ats::timestamptz[]), unnest(@expires_ats::timestamptz[])
+ON CONFLICT (user_id, video_id) DO UPDATE
+SET position_seconds      = excluded.position_seconds,
+    ratio_bp              = excluded.ratio_bp,
+    resume_at             = excluded.resume_at,
+    max_ratio_bp          = excluded.max_ratio_bp,
+    counted_seconds       = excluded.counted_seconds,
+    qualified_at          = excluded.qualified_at,
+    completed_at          = excluded.completed_at,
+    completed_count       = excluded.completed_count,
+    completion_armed      = excluded.completion_armed,
+    last_emitted_ratio_bp = excluded.last_emitted_ratio_bp,
+    session_id            = excluded.session_id,
+    session_seq           = excluded.session_seq,
+    first_watched_at      = excluded.first_watched_at,
+    last_watched_at       = excluded.last_watched_at,
+    expires_at            = excluded.expires_at;
+
+-- One page below a key, of what is in the history and has not expired. Bounds: last_watched_at in
+-- [watched_after, watched_before); completion is empty, completed or in_progress.
+-- name: ListWatchHistory :many
+SELECT sqlc.embed(w),
+       coalesce(v.availability, 'unknown')::text AS availability,
+       v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
+       v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at,
+       s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version,
+       s.updated_at AS stats_updated_at
+FROM profile.watch_logs w
+LEFT JOIN profile.videos_projection v ON v.video_id = w.video_id
+LEFT JOIN profile.video_stats s ON s.video_id = w.video_id
+WHERE w.user_id = @user_id
+  AND w.qualified_at IS NOT NULL
+  AND w.expires_at > (SELECT profile.clock_now())
+  AND (w.last_watched_at, w.video_id) < (@before_at::timestamptz, @before_video_id::uuid)
+  AND w.last_watched_at >= @watched_after::timestamptz
+  AND w.last_watched_at < @watched_before::timestamptz
+  AND (@completion::text = '' OR (w.completed_at IS NOT NULL) = (@completion = 'completed'))
+  AND (v.video_id IS NULL OR v.availability = 'available' OR @include_unavailable::bool
+       OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = @user_id))
+ORDER BY w.last_watched_at DESC, w.video_id DESC
+LIMIT @page_size::int;
