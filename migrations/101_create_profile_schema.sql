@@ -68,6 +68,8 @@ CREATE TABLE IF NOT EXISTS profile.watch_logs (
     ratio_bp              integer     NOT NULL,
     resume_at             timestamptz NOT NULL,
     max_ratio_bp          integer     NOT NULL,
+    -- Greatest total the client reported, and what of it counted: one report adds at most a day (S34).
+    reported_seconds      bigint      NOT NULL DEFAULT 0,
     counted_seconds       bigint      NOT NULL DEFAULT 0,
     qualified_at          timestamptz,
     completed_at          timestamptz,
@@ -85,7 +87,7 @@ CREATE TABLE IF NOT EXISTS profile.watch_logs (
     PRIMARY KEY (user_id, video_id),
     CONSTRAINT watch_logs_position_check CHECK (position_seconds BETWEEN 0 AND 864000),
     CONSTRAINT watch_logs_ratio_check CHECK (ratio_bp BETWEEN 0 AND 10000 AND max_ratio_bp BETWEEN ratio_bp AND 10000),
-    CONSTRAINT watch_logs_seconds_check CHECK (counted_seconds BETWEEN 0 AND 315360000),
+    CONSTRAINT watch_logs_seconds_check CHECK (counted_seconds BETWEEN 0 AND reported_seconds AND reported_seconds <= 315360000),
     CONSTRAINT watch_logs_completed_check CHECK (completed_count >= 0 AND (completed_count > 0) = (completed_at IS NOT NULL)),
     CONSTRAINT watch_logs_emitted_check CHECK (last_emitted_ratio_bp BETWEEN 0 AND 10000),
     CONSTRAINT watch_logs_session_check CHECK (char_length(session_id) BETWEEN 1 AND 128 AND session_seq >= 0),

@@ -9,12 +9,12 @@ FOR UPDATE;
 -- arrive as the zero time, -1 or empty text.
 -- name: PutWatchLogs :exec
 INSERT INTO profile.watch_logs
-    (user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, counted_seconds, qualified_at,
+    (user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, reported_seconds, counted_seconds, qualified_at,
      completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq,
      first_watched_at, last_watched_at, expires_at)
 SELECT unnest(@user_ids::uuid[]), unnest(@video_ids::uuid[]), unnest(@position_seconds::bigint[]),
        unnest(@ratio_bps::int[]), unnest(@resume_ats::timestamptz[]), unnest(@max_ratio_bps::int[]),
-       unnest(@counted_seconds::bigint[]), nullif(unnest(@qualified_ats::timestamptz[]), '0001-01-01 00:00:00+00'),
+       unnest(@reported_seconds::bigint[]), unnest(@counted_seconds::bigint[]), nullif(unnest(@qualified_ats::timestamptz[]), '0001-01-01 00:00:00+00'),
        nullif(unnest(@completed_ats::timestamptz[]), '0001-01-01 00:00:00+00'), unnest(@completed_counts::int[]),
        unnest(@completion_armed::bool[]), nullif(unnest(@last_emitted_ratio_bps::int[]), -1),
        nullif(unnest(@session_ids::text[]), ''), nullif(unnest(@session_seqs::bigint[]), -1), unnest(@first_watched_ats::timestamptz[]),
@@ -24,6 +24,7 @@ SET position_seconds      = excluded.position_seconds,
     ratio_bp              = excluded.ratio_bp,
     resume_at             = excluded.resume_at,
     max_ratio_bp          = excluded.max_ratio_bp,
+    reported_seconds      = excluded.reported_seconds,
     counted_seconds       = excluded.counted_seconds,
     qualified_at          = excluded.qualified_at,
     completed_at          = excluded.completed_at,

@@ -27,7 +27,7 @@ LEFT JOIN profile.video_stats s ON s.video_id = i.video_id
 `
 
 type BatchGetFavoritesParams struct {
-	VideoIds []uuid.UUID
+	VideoIDs []uuid.UUID
 	UserID   uuid.UUID
 }
 
@@ -45,7 +45,7 @@ type BatchGetFavoritesRow struct {
 
 // State and counters of distinct videos for one user, in no particular order (S18).
 func (q *Queries) BatchGetFavorites(ctx context.Context, arg BatchGetFavoritesParams) ([]BatchGetFavoritesRow, error) {
-	rows, err := q.db.Query(ctx, batchGetFavorites, arg.VideoIds, arg.UserID)
+	rows, err := q.db.Query(ctx, batchGetFavorites, arg.VideoIDs, arg.UserID)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ type ListFavoritesRow struct {
 	Title             *string
 	Description       *string
 	DurationMicros    *int64
-	ThumbnailUrl      *string
+	ThumbnailURL      *string
 	HLSMasterPlaylist *string
 	Status            *string
 	VisibilityStatus  *string
@@ -179,7 +179,7 @@ func (q *Queries) ListFavorites(ctx context.Context, arg ListFavoritesParams) ([
 			&i.Title,
 			&i.Description,
 			&i.DurationMicros,
-			&i.ThumbnailUrl,
+			&i.ThumbnailURL,
 			&i.HLSMasterPlaylist,
 			&i.Status,
 			&i.VisibilityStatus,
@@ -242,7 +242,7 @@ type ListFavoritesByTypeRow struct {
 	Title             *string
 	Description       *string
 	DurationMicros    *int64
-	ThumbnailUrl      *string
+	ThumbnailURL      *string
 	HLSMasterPlaylist *string
 	Status            *string
 	VisibilityStatus  *string
@@ -284,7 +284,7 @@ func (q *Queries) ListFavoritesByType(ctx context.Context, arg ListFavoritesByTy
 			&i.Title,
 			&i.Description,
 			&i.DurationMicros,
-			&i.ThumbnailUrl,
+			&i.ThumbnailURL,
 			&i.HLSMasterPlaylist,
 			&i.Status,
 			&i.VisibilityStatus,
@@ -359,8 +359,8 @@ ORDER BY d.ordinal
 
 type SetFavoritesParams struct {
 	Ordinals  []int32
-	UserIds   []uuid.UUID
-	VideoIds  []uuid.UUID
+	UserIDs   []uuid.UUID
+	VideoIDs  []uuid.UUID
 	Types     []string
 	Active    []bool
 	Effective []time.Time
@@ -382,8 +382,8 @@ type SetFavoritesRow struct {
 func (q *Queries) SetFavorites(ctx context.Context, arg SetFavoritesParams) ([]SetFavoritesRow, error) {
 	rows, err := q.db.Query(ctx, setFavorites,
 		arg.Ordinals,
-		arg.UserIds,
-		arg.VideoIds,
+		arg.UserIDs,
+		arg.VideoIDs,
 		arg.Types,
 		arg.Active,
 		arg.Effective,

@@ -13,7 +13,7 @@ import (
 type ProfileUser struct {
 	UserID            uuid.UUID
 	DisplayName       string
-	AvatarUrl         *string
+	AvatarURL         *string
 	LearningGoal      *string
 	DailyQuotaMinutes *int32
 	Extra             string
@@ -38,7 +38,7 @@ type ProfileVideosProjection struct {
 	Title              *string
 	Description        *string
 	DurationMicros     *int64
-	ThumbnailUrl       *string
+	ThumbnailURL       *string
 	HLSMasterPlaylist  *string
 	Status             *string
 	VisibilityStatus   *string
@@ -67,6 +67,7 @@ type ProfileWatchLog struct {
 	RatioBP            int32
 	ResumeAt           time.Time
 	MaxRatioBP         int32
+	ReportedSeconds    int64
 	CountedSeconds     int64
 	QualifiedAt        *time.Time
 	CompletedAt        *time.Time

@@ -38,9 +38,9 @@ JOIN input i ON i.event_id = e.event_id
 `
 
 type InsertEventsParams struct {
-	EventIds       []uuid.UUID
+	EventIDs       []uuid.UUID
 	AggregateTypes []string
-	AggregateIds   []uuid.UUID
+	AggregateIDs   []uuid.UUID
 	EventTypes     []string
 	OrderingKeys   []uuid.UUID
 	Versions       []int64
@@ -53,9 +53,9 @@ type InsertEventsParams struct {
 // Writes events and their deliveries. The users are locked, so ids grow in version order per user.
 func (q *Queries) InsertEvents(ctx context.Context, arg InsertEventsParams) error {
 	_, err := q.db.Exec(ctx, insertEvents,
-		arg.EventIds,
+		arg.EventIDs,
 		arg.AggregateTypes,
-		arg.AggregateIds,
+		arg.AggregateIDs,
 		arg.EventTypes,
 		arg.OrderingKeys,
 		arg.Versions,

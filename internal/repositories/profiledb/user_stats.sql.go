@@ -28,7 +28,7 @@ RETURNING s.user_id, s.event_seq
 `
 
 type AdvanceUsersParams struct {
-	UserIds   []uuid.UUID
+	UserIDs   []uuid.UUID
 	Likes     []int64
 	Bookmarks []int64
 	Watched   []int64
@@ -43,7 +43,7 @@ type AdvanceUsersRow struct {
 // The rows are locked by LockUsers. event_seq is the version of the user's last event of this batch.
 func (q *Queries) AdvanceUsers(ctx context.Context, arg AdvanceUsersParams) ([]AdvanceUsersRow, error) {
 	rows, err := q.db.Query(ctx, advanceUsers,
-		arg.UserIds,
+		arg.UserIDs,
 		arg.Likes,
 		arg.Bookmarks,
 		arg.Watched,

@@ -21,7 +21,7 @@ RETURNING user_id, display_name, avatar_url, learning_goal, daily_quota_minutes,
 type CreateProfileParams struct {
 	UserID            uuid.UUID
 	DisplayName       string
-	AvatarUrl         *string
+	AvatarURL         *string
 	LearningGoal      *string
 	DailyQuotaMinutes *int32
 	Extra             string
@@ -32,7 +32,7 @@ func (q *Queries) CreateProfile(ctx context.Context, arg CreateProfileParams) (P
 	row := q.db.QueryRow(ctx, createProfile,
 		arg.UserID,
 		arg.DisplayName,
-		arg.AvatarUrl,
+		arg.AvatarURL,
 		arg.LearningGoal,
 		arg.DailyQuotaMinutes,
 		arg.Extra,
@@ -41,7 +41,7 @@ func (q *Queries) CreateProfile(ctx context.Context, arg CreateProfileParams) (P
 	err := row.Scan(
 		&i.UserID,
 		&i.DisplayName,
-		&i.AvatarUrl,
+		&i.AvatarURL,
 		&i.LearningGoal,
 		&i.DailyQuotaMinutes,
 		&i.Extra,
@@ -62,7 +62,7 @@ func (q *Queries) GetProfile(ctx context.Context, userID uuid.UUID) (ProfileUser
 	err := row.Scan(
 		&i.UserID,
 		&i.DisplayName,
-		&i.AvatarUrl,
+		&i.AvatarURL,
 		&i.LearningGoal,
 		&i.DailyQuotaMinutes,
 		&i.Extra,
@@ -83,7 +83,7 @@ func (q *Queries) LockProfile(ctx context.Context, userID uuid.UUID) (ProfileUse
 	err := row.Scan(
 		&i.UserID,
 		&i.DisplayName,
-		&i.AvatarUrl,
+		&i.AvatarURL,
 		&i.LearningGoal,
 		&i.DailyQuotaMinutes,
 		&i.Extra,
@@ -108,7 +108,7 @@ RETURNING user_id, display_name, avatar_url, learning_goal, daily_quota_minutes,
 
 type UpdateProfileParams struct {
 	DisplayName       string
-	AvatarUrl         *string
+	AvatarURL         *string
 	LearningGoal      *string
 	DailyQuotaMinutes *int32
 	Extra             string
@@ -120,7 +120,7 @@ type UpdateProfileParams struct {
 func (q *Queries) UpdateProfile(ctx context.Context, arg UpdateProfileParams) (ProfileUser, error) {
 	row := q.db.QueryRow(ctx, updateProfile,
 		arg.DisplayName,
-		arg.AvatarUrl,
+		arg.AvatarURL,
 		arg.LearningGoal,
 		arg.DailyQuotaMinutes,
 		arg.Extra,
@@ -131,7 +131,7 @@ func (q *Queries) UpdateProfile(ctx context.Context, arg UpdateProfileParams) (P
 	err := row.Scan(
 		&i.UserID,
 		&i.DisplayName,
-		&i.AvatarUrl,
+		&i.AvatarURL,
 		&i.LearningGoal,
 		&i.DailyQuotaMinutes,
 		&i.Extra,

@@ -32,7 +32,7 @@ RETURNING s.video_id, s.like_count, s.bookmark_count, s.unique_watchers, s.total
 `
 
 type AdvanceVideosParams struct {
-	VideoIds  []uuid.UUID
+	VideoIDs  []uuid.UUID
 	Likes     []int64
 	Bookmarks []int64
 	Watchers  []int64
@@ -42,7 +42,7 @@ type AdvanceVideosParams struct {
 // Locks existing rows in key order, then moves them. Missing videos return no row: EnsureVideos first.
 func (q *Queries) AdvanceVideos(ctx context.Context, arg AdvanceVideosParams) ([]ProfileVideoStat, error) {
 	rows, err := q.db.Query(ctx, advanceVideos,
-		arg.VideoIds,
+		arg.VideoIDs,
 		arg.Likes,
 		arg.Bookmarks,
 		arg.Watchers,

@@ -67,11 +67,11 @@ RETURNING video_id
 `
 
 type ApplyVideoChangesParams struct {
-	VideoIds            []uuid.UUID
+	VideoIDs            []uuid.UUID
 	Versions            []int64
 	CreatedVersions     []int64
 	DeletedVersions     []int64
-	UploaderIds         []uuid.UUID
+	UploaderIDs         []uuid.UUID
 	UploaderVersions    []int64
 	Titles              []string
 	TitleVersions       []int64
@@ -79,9 +79,9 @@ type ApplyVideoChangesParams struct {
 	DescriptionVersions []int64
 	DurationMicros      []int64
 	DurationVersions    []int64
-	ThumbnailUrls       []string
+	ThumbnailURLs       []string
 	ThumbnailVersions   []int64
-	HlsMasterPlaylists  []string
+	HLSMasterPlaylists  []string
 	PlaylistVersions    []int64
 	Statuses            []string
 	StatusVersions      []int64
@@ -97,11 +97,11 @@ type ApplyVideoChangesParams struct {
 // text clear a field. Returns the videos whose row changed.
 func (q *Queries) ApplyVideoChanges(ctx context.Context, arg ApplyVideoChangesParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, applyVideoChanges,
-		arg.VideoIds,
+		arg.VideoIDs,
 		arg.Versions,
 		arg.CreatedVersions,
 		arg.DeletedVersions,
-		arg.UploaderIds,
+		arg.UploaderIDs,
 		arg.UploaderVersions,
 		arg.Titles,
 		arg.TitleVersions,
@@ -109,9 +109,9 @@ func (q *Queries) ApplyVideoChanges(ctx context.Context, arg ApplyVideoChangesPa
 		arg.DescriptionVersions,
 		arg.DurationMicros,
 		arg.DurationVersions,
-		arg.ThumbnailUrls,
+		arg.ThumbnailURLs,
 		arg.ThumbnailVersions,
-		arg.HlsMasterPlaylists,
+		arg.HLSMasterPlaylists,
 		arg.PlaylistVersions,
 		arg.Statuses,
 		arg.StatusVersions,
@@ -157,7 +157,7 @@ func (q *Queries) BatchGetVideos(ctx context.Context, videoIds []uuid.UUID) ([]P
 			&i.Title,
 			&i.Description,
 			&i.DurationMicros,
-			&i.ThumbnailUrl,
+			&i.ThumbnailURL,
 			&i.HLSMasterPlaylist,
 			&i.Status,
 			&i.VisibilityStatus,

@@ -13,7 +13,7 @@ import (
 )
 
 const listWatchHistory = `-- name: ListWatchHistory :many
-SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at,
+SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at,
        coalesce(v.availability, 'unknown')::text AS availability,
        v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
        v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at,
@@ -53,7 +53,7 @@ type ListWatchHistoryRow struct {
 	Title             *string
 	Description       *string
 	DurationMicros    *int64
-	ThumbnailUrl      *string
+	ThumbnailURL      *string
 	HLSMasterPlaylist *string
 	Status            *string
 	VisibilityStatus  *string
@@ -95,6 +95,7 @@ func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryPara
 			&i.ProfileWatchLog.RatioBP,
 			&i.ProfileWatchLog.ResumeAt,
 			&i.ProfileWatchLog.MaxRatioBP,
+			&i.ProfileWatchLog.ReportedSeconds,
 			&i.ProfileWatchLog.CountedSeconds,
 			&i.ProfileWatchLog.QualifiedAt,
 			&i.ProfileWatchLog.CompletedAt,
@@ -113,7 +114,7 @@ func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryPara
 			&i.Title,
 			&i.Description,
 			&i.DurationMicros,
-			&i.ThumbnailUrl,
+			&i.ThumbnailURL,
 			&i.HLSMasterPlaylist,
 			&i.Status,
 			&i.VisibilityStatus,
@@ -138,20 +139,20 @@ func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryPara
 }
 
 const lockWatchLogs = `-- name: LockWatchLogs :many
-SELECT user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, counted_seconds, qualified_at, completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq, first_watched_at, last_watched_at, expires_at, created_at, updated_at FROM profile.watch_logs
+SELECT user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, reported_seconds, counted_seconds, qualified_at, completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq, first_watched_at, last_watched_at, expires_at, created_at, updated_at FROM profile.watch_logs
 WHERE (user_id, video_id) IN (SELECT unnest($1::uuid[]), unnest($2::uuid[]))
 ORDER BY user_id, video_id
 FOR UPDATE
 `
 
 type LockWatchLogsParams struct {
-	UserIds  []uuid.UUID
-	VideoIds []uuid.UUID
+	UserIDs  []uuid.UUID
+	VideoIDs []uuid.UUID
 }
 
 // The rows that exist, locked; their users are locked already (S30).
 func (q *Queries) LockWatchLogs(ctx context.Context, arg LockWatchLogsParams) ([]ProfileWatchLog, error) {
-	rows, err := q.db.Query(ctx, lockWatchLogs, arg.UserIds, arg.VideoIds)
+	rows, err := q.db.Query(ctx, lockWatchLogs, arg.UserIDs, arg.VideoIDs)
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +167,7 @@ func (q *Queries) LockWatchLogs(ctx context.Context, arg LockWatchLogsParams) ([
 			&i.RatioBP,
 			&i.ResumeAt,
 			&i.MaxRatioBP,
+			&i.ReportedSeconds,
 			&i.CountedSeconds,
 			&i.QualifiedAt,
 			&i.CompletedAt,
@@ -192,21 +194,22 @@ func (q *Queries) LockWatchLogs(ctx context.Context, arg LockWatchLogsParams) ([
 
 const putWatchLogs = `-- name: PutWatchLogs :exec
 INSERT INTO profile.watch_logs
-    (user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, counted_seconds, qualified_at,
+    (user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, reported_seconds, counted_seconds, qualified_at,
      completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq,
      first_watched_at, last_watched_at, expires_at)
 SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::bigint[]),
        unnest($4::int[]), unnest($5::timestamptz[]), unnest($6::int[]),
-       unnest($7::bigint[]), nullif(unnest($8::timestamptz[]), '0001-01-01 00:00:00+00'),
-       nullif(unnest($9::timestamptz[]), '0001-01-01 00:00:00+00'), unnest($10::int[]),
-       unnest($11::bool[]), nullif(unnest($12::int[]), -1),
-       nullif(unnest($13::text[]), ''), nullif(unnest($14::bigint[]), -1), unnest($15::timestamptz[]),
-       unnest($16::timestamptz[]), unnest($17::timestamptz[])
+       unnest($7::bigint[]), unnest($8::bigint[]), nullif(unnest($9::timestamptz[]), '0001-01-01 00:00:00+00'),
+       nullif(unnest($10::timestamptz[]), '0001-01-01 00:00:00+00'), unnest($11::int[]),
+       unnest($12::bool[]), nullif(unnest($13::int[]), -1),
+       nullif(unnest($14::text[]), ''), nullif(unnest($15::bigint[]), -1), unnest($16::timestamptz[]),
+       unnest($17::timestamptz[]), unnest($18::timestamptz[])
 ON CONFLICT (user_id, video_id) DO UPDATE
 SET position_seconds      = excluded.position_seconds,
     ratio_bp              = excluded.ratio_bp,
     resume_at             = excluded.resume_at,
     max_ratio_bp          = excluded.max_ratio_bp,
+    reported_seconds      = excluded.reported_seconds,
     counted_seconds       = excluded.counted_seconds,
     qualified_at          = excluded.qualified_at,
     completed_at          = excluded.completed_at,
@@ -221,19 +224,20 @@ SET position_seconds      = excluded.position_seconds,
 `
 
 type PutWatchLogsParams struct {
-	UserIds             []uuid.UUID
-	VideoIds            []uuid.UUID
+	UserIDs             []uuid.UUID
+	VideoIDs            []uuid.UUID
 	PositionSeconds     []int64
-	RatioBps            []int32
+	RatioBPs            []int32
 	ResumeAts           []time.Time
-	MaxRatioBps         []int32
+	MaxRatioBPs         []int32
+	ReportedSeconds     []int64
 	CountedSeconds      []int64
 	QualifiedAts        []time.Time
 	CompletedAts        []time.Time
 	CompletedCounts     []int32
 	CompletionArmed     []bool
-	LastEmittedRatioBps []int32
-	SessionIds          []string
+	LastEmittedRatioBPs []int32
+	SessionIDs          []string
 	SessionSeqs         []int64
 	FirstWatchedAts     []time.Time
 	LastWatchedAts      []time.Time
@@ -244,19 +248,20 @@ type PutWatchLogsParams struct {
 // arrive as the zero time, -1 or empty text.
 func (q *Queries) PutWatchLogs(ctx context.Context, arg PutWatchLogsParams) error {
 	_, err := q.db.Exec(ctx, putWatchLogs,
-		arg.UserIds,
-		arg.VideoIds,
+		arg.UserIDs,
+		arg.VideoIDs,
 		arg.PositionSeconds,
-		arg.RatioBps,
+		arg.RatioBPs,
 		arg.ResumeAts,
-		arg.MaxRatioBps,
+		arg.MaxRatioBPs,
+		arg.ReportedSeconds,
 		arg.CountedSeconds,
 		arg.QualifiedAts,
 		arg.CompletedAts,
 		arg.CompletedCounts,
 		arg.CompletionArmed,
-		arg.LastEmittedRatioBps,
-		arg.SessionIds,
+		arg.LastEmittedRatioBPs,
+		arg.SessionIDs,
 		arg.SessionSeqs,
 		arg.FirstWatchedAts,
 		arg.LastWatchedAts,

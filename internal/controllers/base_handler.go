@@ -1,0 +1,201 @@
+// Package controllers serves ProfileService: it authenticates, resolves the subject, decodes, calls a
+// service interface and encodes. Order of checks (S87): credentials, authorisation, validation, then what
+// services check in their transaction.
+package controllers
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/controllers/dto"
+	"github.com/lingo-services/profile/internal/controllers/identity"
+	"github.com/lingo-services/profile/internal/controllers/problem"
+	"github.com/lingo-services/profile/internal/models"
+)
+
+// Timeouts are the deadlines of each budget; a caller's shorter deadline wins (S91).
+type Timeouts struct{ Query, Command, Progress time.Duration }
+
+func (t Timeouts) of(b Budget) time.Duration {
+	switch b {
+	case Query:
+		return t.Query
+	case Progress:
+		return t.Progress
+	case Command:
+	}
+	return t.Command
+}
+
+// RequestObserver counts answered calls.
+type RequestObserver interface {
+	RequestServed(method, code string, took time.Duration)
+}
+
+// BaseHandler is what every method needs before its handler runs.
+type BaseHandler struct {
+	auth     identity.Authenticator
+	timeouts Timeouts
+	enabled  Enabled
+	log      *slog.Logger
+	observer RequestObserver
+}
+
+// Enabled is the switch of all ProfileService methods (M22).
+type Enabled bool
+
+// NewBaseHandler refuses to start when a method has no policy. enabled false answers UNIMPLEMENTED to every
+// method (M22).
+func NewBaseHandler(auth identity.Authenticator, timeouts Timeouts, enabled Enabled, log *slog.Logger, observer RequestObserver) (*BaseHandler, error) {
+	if err := checkPolicies(); err != nil {
+		return nil, err
+	}
+	return &BaseHandler{auth, timeouts, enabled, log, observer}, nil
+}
+
+// Intercept wraps every unary call of the server. Methods of other services (health, reflection) pass
+// through; ProfileService gets its error mapping, log line, deadline and subject here.
+func (b *BaseHandler) Intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	policy, ours := policies[info.FullMethod]
+	if !ours {
+		return handler(ctx, req)
+	}
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, b.timeouts.of(policy.Budget))
+	defer cancel()
+	subject, caller, resp, err := b.serve(ctx, req, policy, handler)
+	if err == nil {
+		b.report(ctx, info.FullMethod, req, caller, subject, nil, time.Since(start))
+		return resp, nil
+	}
+	known := problem.From(err)
+	b.report(ctx, info.FullMethod, req, caller, subject, known, time.Since(start))
+	return nil, problem.Status(known).Err()
+}
+
+func (b *BaseHandler) serve(ctx context.Context, req any, policy Policy, handler grpc.UnaryHandler) (
+	subject identity.Subject, caller identity.Caller, resp any, err error,
+) {
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			// The panic's value may hold request data; its place is enough.
+			b.log.ErrorContext(ctx, "panic", "stack", string(debug.Stack()))
+			resp, err = nil, models.ErrInternal
+		}
+	}()
+	if !b.enabled {
+		return subject, caller, nil, models.ErrMethodNotAvailable
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	if caller, err = b.auth.Authenticate(md); err != nil {
+		return subject, caller, nil, err
+	}
+	named := ""
+	if r, ok := req.(interface{ GetUserId() string }); ok {
+		named = r.GetUserId()
+	}
+	if subject, err = caller.Resolve(policy.Access, named); err != nil {
+		return subject, caller, nil, err
+	}
+	if err := malformed(ctx); err != nil {
+		return subject, caller, nil, models.ErrInvalidArgument.With(models.Violation{Description: "is not a valid message"}).Because(err)
+	}
+	resp, err = handler(identity.WithSubject(ctx, subject), req)
+	return subject, caller, resp, err
+}
+
+// report writes one line per call and counts it. Only ids of the request are logged (S92).
+func (b *BaseHandler) report(ctx context.Context, method string, req any, caller identity.Caller, subject identity.Subject, failure *models.Error, took time.Duration) {
+	code, level := "OK", slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("method", method),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+		slog.String("caller", caller.Name()),
+		slog.String("user_id", subject.User.String()),
+	}
+	if r, ok := req.(interface{ GetVideoId() string }); ok {
+		if id, err := models.ParseVideoID(r.GetVideoId()); err == nil {
+			attrs = append(attrs, slog.String("video_id", id.String()))
+		}
+	}
+	if failure != nil {
+		code = problem.Status(failure).Code().String()
+		attrs = append(attrs, slog.String("reason", string(failure.Reason)))
+		switch failure.Reason.Entry().Kind {
+		case models.KindInternal:
+			level = slog.LevelError
+			attrs = append(attrs, slog.String("error", failure.Error()))
+		case models.KindUnavailable, models.KindDeadline:
+			level = slog.LevelWarn
+			attrs = append(attrs, slog.String("error", failure.Error()))
+		default:
+		}
+	}
+	attrs = append(attrs, slog.String("code", code))
+	b.log.LogAttrs(ctx, level, "call", attrs...)
+	b.observer.RequestServed(method, code, took)
+}
+
+// Metadata keys (api.md section 7).
+const (
+	keyIdempotency = "x-md-idempotency-key"
+	keyIfMatch     = "x-md-if-match"
+	keyIfNoneMatch = "x-md-if-none-match"
+	keyClientTime  = "x-md-client-time"
+	keyETag        = "etag"
+	keyReplayed    = "idempotency-replayed"
+)
+
+// headers reads the metadata that changes what a call means; a repeated key counts once.
+func headers(ctx context.Context) dto.Headers {
+	md, _ := metadata.FromIncomingContext(ctx)
+	first := func(key string) string {
+		if values := md.Get(key); len(values) > 0 {
+			return values[0]
+		}
+		return ""
+	}
+	return dto.Headers{
+		IdempotencyKey: first(keyIdempotency), IfMatch: first(keyIfMatch), IfNoneMatch: first(keyIfNoneMatch), ClientTime: first(keyClientTime),
+	}
+}
+
+type malformedKey struct{}
+
+func malformed(ctx context.Context) error {
+	err, _ := ctx.Value(malformedKey{}).(error)
+	return err
+}
+
+// ServiceDesc is ProfileService whose undecodable messages are INVALID_ARGUMENT after authentication;
+// gRPC itself would answer INTERNAL before any interceptor runs.
+func ServiceDesc() grpc.ServiceDesc {
+	desc := profilev1.ProfileService_ServiceDesc
+	methods := make([]grpc.MethodDesc, len(desc.Methods))
+	for i, m := range desc.Methods {
+		generated := m.Handler
+		m.Handler = func(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+			var undecodable error
+			tolerant := func(message any) error {
+				undecodable = decode(message)
+				return nil
+			}
+			marking := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+				if undecodable != nil {
+					ctx = context.WithValue(ctx, malformedKey{}, undecodable)
+				}
+				return interceptor(ctx, req, info, handler)
+			}
+			return generated(srv, ctx, tolerant, marking)
+		}
+		methods[i] = m
+	}
+	desc.Methods = methods
+	return desc
+}

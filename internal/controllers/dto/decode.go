@@ -1,0 +1,157 @@
+// Package dto translates between the contract and the services: requests are checked as a whole, with
+// every violation reported at once, and become commands; results become responses. All of it is pure.
+package dto
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/controllers/identity"
+	"github.com/lingo-services/profile/internal/models"
+)
+
+// Decoder checks requests against the rules in the contract. Safe for concurrent use.
+type Decoder struct {
+	rules protovalidate.Validator
+	opts  Options
+}
+
+// Options relax rules for development.
+type Options struct {
+	// AllowHTTPAvatars accepts http avatar URLs beside https (S7).
+	AllowHTTPAvatars bool
+}
+
+// NewDecoder compiles the rules of every request of ProfileService, so that a bad rule fails the start.
+func NewDecoder(opts Options) (*Decoder, error) {
+	var messages []proto.Message
+	methods := profilev1.File_profile_v1_profile_proto.Services().ByName("ProfileService").Methods()
+	for i := range methods.Len() {
+		input, err := protoregistry.GlobalTypes.FindMessageByName(methods.Get(i).Input().FullName())
+		if err != nil {
+			return nil, fmt.Errorf("find request message: %w", err)
+		}
+		messages = append(messages, input.New().Interface())
+	}
+	rules, err := protovalidate.New(protovalidate.WithMessages(messages...))
+	if err != nil {
+		return nil, fmt.Errorf("compile validation rules: %w", err)
+	}
+	for _, m := range messages {
+		var invalid *protovalidate.ValidationError
+		if err := rules.Validate(m); err != nil && !errors.As(err, &invalid) {
+			return nil, fmt.Errorf("compile validation rules of %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+		}
+	}
+	return &Decoder{rules, opts}, nil
+}
+
+// Headers are the request's metadata that changes what a call means.
+type Headers struct {
+	IdempotencyKey string
+	IfMatch        string
+	IfNoneMatch    string
+	ClientTime     string
+}
+
+// request is one call being decoded.
+type request struct {
+	opts       Options
+	subject    identity.Subject
+	headers    Headers
+	message    proto.Message
+	violations []models.Violation
+}
+
+func (d *Decoder) begin(subject identity.Subject, headers Headers, message proto.Message) *request {
+	r := &request{opts: d.opts, subject: subject, headers: headers, message: message, violations: slices.Clone(subject.Violations)}
+	var invalid *protovalidate.ValidationError
+	switch err := d.rules.Validate(message); {
+	case errors.As(err, &invalid):
+		for _, v := range invalid.Violations {
+			r.violate(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetMessage())
+		}
+	case err != nil: // a value that a rule cannot even be evaluated on
+		r.violate("", "cannot be validated")
+	}
+	if len(r.violations) == 0 && subject.User == (models.UserID{}) {
+		r.violate("user_id", "is required")
+	}
+	return r
+}
+
+func (r *request) violate(field, description string) {
+	r.violations = append(r.violations, models.Violation{Field: field, Description: description})
+}
+
+// err reports every violation at once, each field's first, by field (S8).
+func (r *request) err() error {
+	if len(r.violations) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(r.violations, func(a, b models.Violation) int {
+		if a.Field < b.Field {
+			return -1
+		}
+		if a.Field > b.Field {
+			return 1
+		}
+		return 0
+	})
+	r.violations = slices.CompactFunc(r.violations, func(a, b models.Violation) bool { return a.Field == b.Field })
+	return models.ErrInvalidArgument.With(r.violations...)
+}
+
+// read is a call without side effects.
+func (r *request) read() models.Call {
+	return models.Call{Actor: r.subject.Actor, Subject: r.subject.User}
+}
+
+// video parses an id whose rule has been checked.
+func (r *request) video(field, text string) models.VideoID {
+	id, err := models.ParseVideoID(text)
+	if err != nil && !r.has(field) {
+		r.violate(field, err.Error())
+	}
+	return id
+}
+
+func (r *request) has(field string) bool {
+	return slices.ContainsFunc(r.violations, func(v models.Violation) bool { return v.Field == field })
+}
+
+// instant checks a timestamp; nil stays nil.
+func (r *request) instant(field string, t *timestamppb.Timestamp) *time.Time {
+	if t == nil {
+		return nil
+	}
+	if err := t.CheckValid(); err != nil {
+		r.violate(field, "must be a time between the years 1 and 9999 with nanos in [0, 999999999]")
+		return nil
+	}
+	at := t.AsTime()
+	return &at
+}
+
+// claimed reads when something happened, from the request and the client's clock header (S5).
+func (r *request) claimed(field string, t *timestamppb.Timestamp) models.ClaimedTime {
+	claimed := models.ClaimedTime{OccurredAt: r.instant(field, t)}
+	if r.headers.ClientTime == "" {
+		return claimed
+	}
+	now, err := time.Parse(time.RFC3339Nano, r.headers.ClientTime)
+	if err != nil || now.Year() < 1 || now.Year() > 9999 {
+		r.violate("x-md-client-time", "must be an RFC 3339 time")
+		return claimed
+	}
+	claimed.ClientNow = &now
+	return claimed
+}

@@ -1,0 +1,10 @@
+package controllers
+
+import (
+	"github.com/google/wire"
+
+	"github.com/lingo-services/profile/internal/controllers/dto"
+)
+
+// ProviderSet provides the handler and what stands before it.
+var ProviderSet = wire.NewSet(NewBaseHandler, NewProfileHandler, dto.NewDecoder)

@@ -1,0 +1,68 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+)
+
+// devSecret marks keys that are public because they are in the repository.
+const devSecret = "dev-only-"
+
+// checkTogether returns what is wrong between fields: insecure identity off loopback, and everything the
+// production environment refuses (platform.md section 3).
+func checkTogether(conf *confpb.Bootstrap) []error {
+	var problems []error
+	if conf.GetData().GetPostgres().GetUrl() == "" {
+		problems = append(problems, errors.New("data.postgres.url: is required (set DATABASE_URL)"))
+	}
+	if conf.GetAuth().GetInsecureDev() {
+		for name, addr := range map[string]string{"grpc": conf.GetServer().GetGrpc().GetAddr(), "http": conf.GetServer().GetHttp().GetAddr()} {
+			if !IsLoopback(addr) {
+				problems = append(problems, fmt.Errorf("auth.insecure_dev: needs server.%s.addr on a loopback address", name))
+			}
+		}
+	} else if len(conf.GetAuth().GetDevServices()) > 0 {
+		problems = append(problems, errors.New("auth.dev_services: only with auth.insecure_dev"))
+	}
+	if conf.GetService().GetEnvironment() != "production" {
+		return problems
+	}
+	if conf.GetAuth().GetInsecureDev() {
+		problems = append(problems, errors.New("auth.insecure_dev: refused in production"))
+	}
+	if conf.GetServer().GetReflection() {
+		problems = append(problems, errors.New("server.reflection: refused in production"))
+	}
+	for i, key := range conf.GetCursor().GetKeys() {
+		if strings.HasPrefix(key, devSecret) {
+			problems = append(problems, fmt.Errorf("cursor.keys[%d]: the development key is refused in production", i))
+		}
+	}
+	if dsn, err := url.Parse(conf.GetData().GetPostgres().GetUrl()); err == nil && !IsLoopback(dsn.Host) {
+		switch dsn.Query().Get("sslmode") {
+		case "require", "verify-ca", "verify-full":
+		default:
+			problems = append(problems, errors.New("data.postgres.url: needs sslmode=require or stricter off loopback in production"))
+		}
+	}
+	return problems
+}
+
+// IsLoopback reports whether host or host:port names only this machine. An empty host listens everywhere;
+// a path is a Unix socket.
+func IsLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = addr
+	}
+	if host == "localhost" || strings.HasPrefix(host, "/") {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip != nil && ip.IsLoopback()
+}

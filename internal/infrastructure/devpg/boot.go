@@ -1,0 +1,95 @@
+package devpg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+const portRetries = 5
+
+// errPortTaken says that someone took the port between our look and Postgres' bind.
+var errPortTaken = errors.New("the port was taken by another process")
+
+// boot is one run of a server on a cluster.
+type boot struct {
+	tools    tools
+	cluster  cluster
+	secrets  secrets
+	settings []string
+	freePort func() (int, error)
+}
+
+// run starts Postgres, on the preferred port when it is free, and returns once it answers and has our roles.
+func (b boot) run(ctx context.Context, preferred int) (*child, address, error) {
+	port := preferred
+	for retry := 0; ; retry++ {
+		if port == 0 || !portIsFree(port) {
+			free, err := b.freePort()
+			if err != nil {
+				return nil, address{}, fmt.Errorf("find a free port: %w", err)
+			}
+			port = free
+		}
+		at := address{Host: "127.0.0.1", Port: port}
+		postgres, err := b.runAt(ctx, at)
+		if err == nil {
+			at.Pid = postgres.pid()
+			return postgres, at, nil
+		}
+		if !errors.Is(err, errPortTaken) || retry == portRetries {
+			return nil, address{}, err
+		}
+		port = 0
+	}
+}
+
+func portIsFree(port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+func (b boot) runAt(ctx context.Context, at address) (*child, error) {
+	if err := b.tools.log.Truncate(0); err != nil {
+		return nil, err
+	}
+	postgres, err := startChild(b.tools.command("postgres", b.cluster.data(), b.arguments(at)...))
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, at, b.secrets, func() error { return b.exited(postgres) }); err != nil {
+		return nil, b.tools.withLog(errors.Join(err, abort(ctx, postgres.stopPostgres)))
+	}
+	return postgres, nil
+}
+
+// arguments fix the address after all settings. There is no Unix socket: TCP is enough for every client, and a
+// socket's path may have 107 bytes at most.
+func (b boot) arguments(at address) []string {
+	args := []string{"-D", b.cluster.data()}
+	address := []string{"listen_addresses=" + at.Host, "port=" + strconv.Itoa(at.Port), "unix_socket_directories="}
+	for _, setting := range append(b.settings, address...) {
+		args = append(args, "-c", setting)
+	}
+	return args
+}
+
+// exited tells whether and how the server has ended.
+func (b boot) exited(postgres *child) error {
+	select {
+	case <-postgres.done:
+	default:
+		return nil
+	}
+	// The one line Postgres writes when it could bind no address; our locale keeps it English.
+	if strings.Contains(b.tools.logTail(), "could not create any TCP/IP sockets") {
+		return errPortTaken
+	}
+	return fmt.Errorf("postgres ended while starting: %w", postgres.err)
+}

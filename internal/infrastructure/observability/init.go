@@ -1,0 +1,15 @@
+package observability
+
+import (
+	"github.com/google/wire"
+
+	"github.com/lingo-services/profile/internal/controllers"
+	"github.com/lingo-services/profile/internal/services"
+)
+
+// ProviderSet provides metrics, as everything that observes.
+var ProviderSet = wire.NewSet(
+	NewMetrics,
+	wire.Bind(new(services.Observer), new(*Metrics)),
+	wire.Bind(new(controllers.RequestObserver), new(*Metrics)),
+)

@@ -1,0 +1,83 @@
+package observability
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/lingo-services/profile/internal/models"
+)
+
+// Metrics counts what the service does. Labels are bounded: never a user or a video.
+type Metrics struct {
+	Registry *prometheus.Registry
+
+	engagements *prometheus.CounterVec
+	progress    *prometheus.CounterVec
+	secondsCut  prometheus.Counter
+	preferences prometheus.Counter
+	drift       prometheus.Counter
+	requests    *prometheus.HistogramVec
+}
+
+// NewMetrics registers everything in a registry of its own.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		Registry: prometheus.NewRegistry(),
+		engagements: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "profile_engagement_total", Help: "Likes and bookmarks that really changed.",
+		}, []string{"type", "action"}),
+		progress: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "profile_watch_progress_total", Help: "Progress reports by outcome; ok when there is nothing to explain.",
+		}, []string{"outcome"}),
+		secondsCut: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "profile_watch_seconds_cut_total", Help: "Reports that claimed more than a day at once.",
+		}),
+		preferences: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "profile_preferences_update_total", Help: "Preference changes that were stored.",
+		}),
+		drift: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "profile_stats_drift_total", Help: "Transactions refused because a counter would have become negative. Alert on any.",
+		}),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "profile_request_duration_seconds", Help: "Time to answer by method and code.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .2, .5, 1, 5},
+		}, []string{"method", "code"}),
+	}
+	m.Registry.MustRegister(m.engagements, m.progress, m.secondsCut, m.preferences, m.drift, m.requests,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// FavoriteChanged implements services.Observer.
+func (m *Metrics) FavoriteChanged(kind models.FavoriteType, active bool) {
+	action := "add"
+	if !active {
+		action = "remove"
+	}
+	m.engagements.WithLabelValues(string(kind), action).Inc()
+}
+
+// ProgressReported implements services.Observer.
+func (m *Metrics) ProgressReported(outcome models.Outcome, cut bool) {
+	label := string(outcome)
+	if outcome == models.OutcomeNone {
+		label = "ok"
+	}
+	m.progress.WithLabelValues(label).Inc()
+	if cut {
+		m.secondsCut.Inc()
+	}
+}
+
+// PreferencesUpdated implements services.Observer.
+func (m *Metrics) PreferencesUpdated() { m.preferences.Inc() }
+
+// CounterDrift implements services.Observer.
+func (m *Metrics) CounterDrift() { m.drift.Inc() }
+
+// RequestServed records one answered call.
+func (m *Metrics) RequestServed(method, code string, took time.Duration) {
+	m.requests.WithLabelValues(method, code).Observe(took.Seconds())
+}

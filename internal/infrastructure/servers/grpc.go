@@ -1,0 +1,76 @@
+// Package servers runs the service's listeners: gRPC for callers, and an admin listener for health and
+// metrics that is never public.
+package servers
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	kgrpc "github.com/go-kratos/kratos/v2/transport/grpc"
+	"github.com/google/wire"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/controllers"
+	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+)
+
+// ProviderSet provides listeners, servers and the app.
+var ProviderSet = wire.NewSet(Listen, NewGRPC, NewAdmin, NewApp, health.NewServer)
+
+const maxConcurrentStreams = 100
+
+// Listeners are the open sockets of the process.
+type Listeners struct{ GRPC, Admin net.Listener }
+
+// Listen opens every configured address, so that a taken port is one clear error before anything starts.
+// close is safe after the servers closed them.
+func Listen(conf *confpb.Bootstrap) (l Listeners, close func(), err error) {
+	open := func(name, addr string) net.Listener {
+		listener, listenErr := net.Listen("tcp", addr)
+		if listenErr != nil {
+			err = errors.Join(err, fmt.Errorf("listen for %s: %w", name, listenErr))
+		}
+		return listener
+	}
+	l.GRPC = open("grpc", conf.GetServer().GetGrpc().GetAddr())
+	l.Admin = open("admin", conf.GetServer().GetAdmin().GetAddr())
+	close = func() {
+		for _, listener := range []net.Listener{l.GRPC, l.Admin} {
+			if listener != nil {
+				_ = listener.Close()
+			}
+		}
+	}
+	if err != nil {
+		close()
+		return Listeners{}, nil, err
+	}
+	return l, close, nil
+}
+
+// NewGRPC serves ProfileService and health. Kratos' own timeout is off: BaseHandler sets deadlines.
+func NewGRPC(conf *confpb.Bootstrap, l Listeners, base *controllers.BaseHandler, handler *controllers.ProfileHandler, probe *health.Server) *kgrpc.Server {
+	opts := []kgrpc.ServerOption{
+		kgrpc.Listener(l.GRPC),
+		kgrpc.Timeout(0),
+		kgrpc.CustomHealth(),
+		kgrpc.UnaryInterceptor(base.Intercept),
+		kgrpc.Options(
+			grpc.MaxRecvMsgSize(int(conf.GetServer().GetMaxRequestBytes())),
+			grpc.MaxConcurrentStreams(maxConcurrentStreams),
+		),
+	}
+	if !conf.GetServer().GetReflection() {
+		opts = append(opts, kgrpc.DisableReflection())
+	}
+	server := kgrpc.NewServer(opts...)
+	desc := controllers.ServiceDesc()
+	server.RegisterService(&desc, handler)
+	grpc_health_v1.RegisterHealthServer(server, probe)
+	probe.SetServingStatus(profilev1.ProfileService_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)
+	return server
+}

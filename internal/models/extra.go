@@ -1,0 +1,99 @@
+package models
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+)
+
+// Limits of preferences.extra (S7).
+const (
+	maxExtraBytes = 16 << 10
+	maxExtraDepth = 5
+	maxExtraKeys  = 64
+	tooDeep       = "must nest at most 5 levels, extra itself included"
+)
+
+var (
+	extraKey = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
+	// typedKeys have fields of their own; extra must not shadow them (S66).
+	typedKeys = map[string]bool{"learning_goal": true, "daily_quota_minutes": true, "extra": true}
+)
+
+// CheckExtra returns the rules that extra breaks (S7, S66), with fields below prefix; none when it is fine.
+// The object itself is depth 1.
+func CheckExtra(prefix string, extra map[string]any) []Violation {
+	var found []Violation
+	add := func(field, format string, args ...any) {
+		found = append(found, Violation{Field: field, Description: fmt.Sprintf(format, args...)})
+	}
+	if len(extra) > maxExtraKeys {
+		add(prefix, "must have at most %d keys", maxExtraKeys)
+	}
+	for key, value := range extra {
+		field := prefix + "." + key
+		switch {
+		case !extraKey.MatchString(key):
+			add(prefix, "key %q must match %s", abbreviate(key), extraKey)
+			continue
+		case typedKeys[key]:
+			add(field, "must be set by its own field")
+		}
+		if problem := checkValue(value, maxExtraDepth-1); problem != "" {
+			add(field, "%s", problem)
+		}
+	}
+	if len(found) > 0 {
+		return found // what is not valid JSON cannot be measured
+	}
+	if text, err := json.Marshal(extra); err != nil || len(text) > maxExtraBytes {
+		add(prefix, "must be at most %d bytes as JSON", maxExtraBytes)
+	}
+	return found
+}
+
+// checkValue checks a JSON value that may nest levels more.
+func checkValue(value any, levels int) (problem string) {
+	switch v := value.(type) {
+	case string:
+		if strings.ContainsRune(v, 0) {
+			return "must not contain U+0000"
+		}
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return "must be a finite number"
+		}
+	case []any:
+		if levels == 0 {
+			return tooDeep
+		}
+		for _, item := range v {
+			if problem = checkValue(item, levels-1); problem != "" {
+				return problem
+			}
+		}
+	case map[string]any:
+		if levels == 0 {
+			return tooDeep
+		}
+		for key, item := range v {
+			if strings.ContainsRune(key, 0) {
+				return "must not contain U+0000"
+			}
+			if problem = checkValue(item, levels-1); problem != "" {
+				return problem
+			}
+		}
+	}
+	return ""
+}
+
+func abbreviate(text string) string {
+	const limit = 64
+	if len(text) > limit {
+		return strings.ToValidUTF8(text[:limit], "") + "…"
+	}
+	return text
+}

@@ -1,0 +1,64 @@
+package po
+
+import (
+	"time"
+
+	"github.com/lingo-services/profile/internal/models"
+)
+
+// FavoriteCommand asks for one register to be ACTIVE or REMOVED from an effective time on.
+type FavoriteCommand struct {
+	UserID  models.UserID
+	VideoID models.VideoID
+	Type    models.FavoriteType
+	Active  bool
+	At      models.Effective
+}
+
+// FavoriteChange is what a command did.
+type FavoriteChange struct {
+	// Changed is the state transition, the only source of counters and events.
+	Changed bool
+	// Stale: something newer is stored.
+	Stale bool
+	// At is the effective time used; EventAt is occurred_at for an event of this change, greater than that
+	// of every earlier event of the register.
+	At, EventAt  time.Time
+	Availability models.Availability
+	// UploaderID is zero when unknown.
+	UploaderID models.UserID
+}
+
+// FavoriteState is one user's state and the counters of one video.
+type FavoriteState struct {
+	VideoID models.VideoID
+	// LikedAt and BookmarkedAt are nil unless active.
+	LikedAt, BookmarkedAt *time.Time
+	Stats                 VideoStats
+}
+
+// Favorite is an active like or bookmark in a list.
+type Favorite struct {
+	Type      models.FavoriteType
+	EngagedAt time.Time
+	UpdatedAt time.Time
+	ListedVideo
+}
+
+// FavoriteKey is the place of a row in a list; the list continues strictly below it.
+type FavoriteKey struct {
+	EngagedAt time.Time
+	VideoID   models.VideoID
+	Type      models.FavoriteType
+}
+
+// FavoriteQuery selects one page.
+type FavoriteQuery struct {
+	UserID models.UserID
+	// Type is empty for both kinds.
+	Type               models.FavoriteType
+	IncludeUnavailable bool
+	// Before is nil for the first page.
+	Before   *FavoriteKey
+	PageSize int
+}

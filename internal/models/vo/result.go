@@ -1,0 +1,45 @@
+package vo
+
+import (
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
+)
+
+// FavoriteOutcome is the answer to one favourite command.
+type FavoriteOutcome struct {
+	// State is the state after the command, with counters.
+	State   FavoriteState
+	Changed bool
+	Outcome models.Outcome
+}
+
+// WatchOutcome is the answer to one progress report.
+type WatchOutcome struct {
+	Progress WatchRecord
+	Stats    VideoStats
+	// Recorded: the pair is part of the history.
+	Recorded bool
+	Outcome  models.Outcome
+}
+
+// WatchRecord is a watch row with the video's length.
+type WatchRecord struct {
+	Log po.WatchLog
+	// DurationMicros is 0 when unknown.
+	DurationMicros int64
+}
+
+// ProfileOutcome is the answer to a profile or preferences change.
+type ProfileOutcome struct {
+	User User
+	// Changes lists changed preferences; empty when none did.
+	Changes []PreferenceChange
+}
+
+// Page is one page of a list. NextToken is empty on the last one.
+type Page[T any] struct {
+	Items     []T
+	NextToken string
+	// Total is set only when it was asked for.
+	Total *int64
+}

@@ -1,0 +1,6 @@
+package repositories
+
+import "github.com/google/wire"
+
+// ProviderSet provides the Store.
+var ProviderSet = wire.NewSet(NewStore)

@@ -1,0 +1,108 @@
+package repositories
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
+)
+
+//go:generate go tool -modfile=../../tools/go.mod mockgen -source=interfaces.go -destination=mocks/mocks.go -package=mocks
+
+// ProfileRepository reads and writes profile.users.
+type ProfileRepository interface {
+	// Get returns the user's row. Errors: models.ErrProfileNotFound.
+	Get(ctx context.Context, id models.UserID) (po.User, error)
+	// Lock is Get that keeps the row locked until the transaction ends.
+	Lock(ctx context.Context, id models.UserID) (po.User, error)
+	// Upsert creates the row at version 1. created is false, and nothing is written, when it exists.
+	Upsert(ctx context.Context, id models.UserID, c po.Content) (user po.User, created bool, err error)
+	// IncrementVersion stores content and moves the version by one, if it still is expected. Errors:
+	// models.ErrVersionConflict.
+	IncrementVersion(ctx context.Context, id models.UserID, expected int64, c po.Content) (po.User, error)
+}
+
+// UserStatsRepository reads and writes profile.user_stats, whose row lock orders a user's changes.
+type UserStatsRepository interface {
+	// Lock creates missing rows and locks all of them in key order. It must be the first lock a
+	// transaction takes.
+	Lock(ctx context.Context, ids []models.UserID) (map[models.UserID]po.UserCounters, error)
+	// Increment moves locked counters and returns each user's last claimed event version.
+	Increment(ctx context.Context, deltas []po.UserDelta) (map[models.UserID]int64, error)
+}
+
+// EngagementRepository reads and writes profile.engagements.
+type EngagementRepository interface {
+	// Upsert applies commands to locked users and reports each one's effect, in order and length of cmds.
+	// Commands of one register apply in their order. A removal is a soft delete.
+	Upsert(ctx context.Context, cmds []po.FavoriteCommand) ([]po.FavoriteChange, error)
+	// ListByUser returns one page, newest first; fewer rows than asked for only at the end.
+	ListByUser(ctx context.Context, q po.FavoriteQuery) ([]po.Favorite, error)
+	// CountByUser counts what all pages of q would show.
+	CountByUser(ctx context.Context, q po.FavoriteQuery) (int64, error)
+	// BatchGet answers in order and length of ids, with zero values for what does not exist.
+	BatchGet(ctx context.Context, user models.UserID, ids []models.VideoID) ([]po.FavoriteState, error)
+}
+
+// WatchKey names one row of profile.watch_logs.
+type WatchKey struct {
+	UserID  models.UserID
+	VideoID models.VideoID
+}
+
+// WatchLogRepository reads and writes profile.watch_logs.
+type WatchLogRepository interface {
+	// Lock returns the rows that exist, locked.
+	Lock(ctx context.Context, keys []WatchKey) (map[WatchKey]po.WatchLog, error)
+	// UpsertProgress stores merged rows of distinct keys.
+	UpsertProgress(ctx context.Context, logs []po.WatchLog) error
+	// ListRecent returns one page, most recent first; fewer rows than asked for only at the end.
+	ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchEntry, error)
+}
+
+// VideoProjectionRepository reads and writes profile.videos_projection.
+type VideoProjectionRepository interface {
+	// UpsertFromCatalogEvent folds changes in; any order and repetition ends in the same rows. Returns the
+	// videos whose row changed, each once, in no particular order.
+	UpsertFromCatalogEvent(ctx context.Context, changes []po.VideoChange) ([]models.VideoID, error)
+	// ListByIDs returns the rows that exist.
+	ListByIDs(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.Video, error)
+}
+
+// VideoStatsRepository reads and writes profile.video_stats.
+type VideoStatsRepository interface {
+	// Increment moves counters of distinct videos and returns them. Errors: models.ErrCounterOverflow, and
+	// models.ErrInternal when a counter would fall below zero, which aborts the transaction.
+	Increment(ctx context.Context, deltas []po.StatsDelta) (map[models.VideoID]po.VideoStats, error)
+	// BatchGet returns the rows that exist.
+	BatchGet(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.VideoStats, error)
+	// Drift recounts every video and returns those that differ.
+	Drift(ctx context.Context) ([]po.StatsDrift, error)
+}
+
+// OutboxRepository writes the event log.
+type OutboxRepository interface {
+	// Append writes events and queues their delivery. Their users must be locked.
+	Append(ctx context.Context, events []po.Event) error
+}
+
+// IdempotencyRepository keeps answers of successful calls (S85).
+type IdempotencyRepository interface {
+	// Lock claims the record's scope until the transaction ends. Errors: models.ErrIdempotencyInProgress.
+	Lock(ctx context.Context, r po.IdempotencyRecord) error
+	// Get returns the kept answer of r's scope; found is false when there is none or it has expired.
+	Get(ctx context.Context, r po.IdempotencyRecord) (kept po.IdempotencyRecord, found bool, err error)
+	// Put keeps r for the retention.
+	Put(ctx context.Context, r po.IdempotencyRecord, retention time.Duration) error
+}
+
+func uuids[ID ~[16]byte](ids []ID) []uuid.UUID {
+	out := make([]uuid.UUID, len(ids))
+	for i, id := range ids {
+		out[i] = uuid.UUID(id)
+	}
+	return out
+}

@@ -1,0 +1,70 @@
+package repositories
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
+	"github.com/lingo-services/profile/internal/repositories/profiledb"
+)
+
+type userStatsRepo struct{ q *profiledb.Queries }
+
+func (r userStatsRepo) Lock(ctx context.Context, ids []models.UserID) (map[models.UserID]po.UserCounters, error) {
+	wanted := uuids(distinct(ids))
+	rows, err := r.q.LockUsers(ctx, wanted)
+	if err == nil && len(rows) < len(wanted) {
+		// Only a user's first change gets here; creating in key order keeps the lock order.
+		if err = r.q.EnsureUsers(ctx, wanted); err == nil {
+			rows, err = r.q.LockUsers(ctx, wanted)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock users: %w", translate(err))
+	}
+	counters := make(map[models.UserID]po.UserCounters, len(rows))
+	for _, row := range rows {
+		id := models.UserID(row.UserID)
+		counters[id] = po.UserCounters{
+			UserID: id, LikeCount: row.LikeCount, BookmarkCount: row.BookmarkCount, WatchedCount: row.WatchedCount,
+			Now: row.Now.UTC(),
+		}
+	}
+	return counters, nil
+}
+
+func (r userStatsRepo) Increment(ctx context.Context, deltas []po.UserDelta) (map[models.UserID]int64, error) {
+	var p profiledb.AdvanceUsersParams
+	for _, d := range deltas {
+		p.UserIDs = append(p.UserIDs, uuid.UUID(d.UserID))
+		p.Likes = append(p.Likes, d.Likes)
+		p.Bookmarks = append(p.Bookmarks, d.Bookmarks)
+		p.Watched = append(p.Watched, d.Watched)
+		p.Events = append(p.Events, d.Events)
+	}
+	rows, err := r.q.AdvanceUsers(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("move user counters: %w", translate(err))
+	}
+	versions := make(map[models.UserID]int64, len(rows))
+	for _, row := range rows {
+		versions[models.UserID(row.UserID)] = row.EventSeq
+	}
+	return versions, nil
+}
+
+// distinct keeps the first of each value, in order.
+func distinct[T comparable](values []T) []T {
+	seen := make(map[T]bool, len(values))
+	var out []T
+	for _, v := range values {
+		if !seen[v] {
+			seen[v] = true
+			out = append(out, v)
+		}
+	}
+	return out
+}

@@ -1,0 +1,116 @@
+package repositories
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
+	"github.com/lingo-services/profile/internal/repositories/profiledb"
+)
+
+type videoStatsRepo struct{ q *profiledb.Queries }
+
+func (r videoStatsRepo) Increment(ctx context.Context, deltas []po.StatsDelta) (map[models.VideoID]po.VideoStats, error) {
+	stats, err := r.advance(ctx, deltas)
+	if err != nil {
+		return nil, err
+	}
+	var missing []po.StatsDelta
+	for _, d := range deltas {
+		if _, ok := stats[d.VideoID]; !ok {
+			missing = append(missing, d)
+		}
+	}
+	if len(missing) == 0 {
+		return stats, nil
+	}
+	ids := make([]uuid.UUID, len(missing))
+	for i, d := range missing {
+		ids[i] = uuid.UUID(d.VideoID)
+	}
+	if err := r.q.EnsureVideos(ctx, ids); err != nil {
+		return nil, fmt.Errorf("create video counters: %w", translate(err))
+	}
+	created, err := r.advance(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	for id, s := range created {
+		stats[id] = s
+	}
+	return stats, nil
+}
+
+func (r videoStatsRepo) advance(ctx context.Context, deltas []po.StatsDelta) (map[models.VideoID]po.VideoStats, error) {
+	var p profiledb.AdvanceVideosParams
+	for _, d := range deltas {
+		p.VideoIDs = append(p.VideoIDs, uuid.UUID(d.VideoID))
+		p.Likes = append(p.Likes, d.Likes)
+		p.Bookmarks = append(p.Bookmarks, d.Bookmarks)
+		p.Watchers = append(p.Watchers, d.Watchers)
+		p.Seconds = append(p.Seconds, d.Seconds)
+	}
+	rows, err := r.q.AdvanceVideos(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("move video counters: %w", translate(err))
+	}
+	stats := make(map[models.VideoID]po.VideoStats, len(rows))
+	for _, row := range rows {
+		stats[models.VideoID(row.VideoID)] = decodeStats(profiledb.ProfileVideoStat(row))
+	}
+	return stats, nil
+}
+
+func (r videoStatsRepo) BatchGet(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.VideoStats, error) {
+	rows, err := r.q.BatchGetVideoStats(ctx, uuids(ids))
+	if err != nil {
+		return nil, fmt.Errorf("read video counters: %w", translate(err))
+	}
+	stats := make(map[models.VideoID]po.VideoStats, len(rows))
+	for _, row := range rows {
+		stats[models.VideoID(row.VideoID)] = decodeStats(row)
+	}
+	return stats, nil
+}
+
+func (r videoStatsRepo) Drift(ctx context.Context) ([]po.StatsDrift, error) {
+	rows, err := r.q.FindStatsDrift(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("recount video counters: %w", translate(err))
+	}
+	drift := make([]po.StatsDrift, len(rows))
+	for i, row := range rows {
+		drift[i] = po.StatsDrift{
+			VideoID: models.VideoID(row.VideoID),
+			Stored: po.VideoStats{
+				LikeCount: row.StoredLikes, BookmarkCount: row.StoredBookmarks, UniqueWatchers: row.StoredWatchers, TotalWatchSeconds: row.StoredSeconds,
+			},
+			Counted: po.VideoStats{
+				LikeCount: row.CountedLikes, BookmarkCount: row.CountedBookmarks, UniqueWatchers: row.CountedWatchers, TotalWatchSeconds: row.CountedSeconds,
+			},
+		}
+	}
+	return drift, nil
+}
+
+func decodeStats(row profiledb.ProfileVideoStat) po.VideoStats {
+	return po.VideoStats{
+		LikeCount: row.LikeCount, BookmarkCount: row.BookmarkCount, UniqueWatchers: row.UniqueWatchers,
+		TotalWatchSeconds: row.TotalWatchSeconds, Version: row.StatsVersion, UpdatedAt: row.UpdatedAt.UTC(),
+	}
+}
+
+// joinedStats decodes counters of a LEFT JOIN; all nil when the video has none.
+func joinedStats(likes, bookmarks, watchers, seconds, version *int64, updatedAt *time.Time) po.VideoStats {
+	if version == nil {
+		return po.VideoStats{}
+	}
+	return po.VideoStats{
+		LikeCount: *likes, BookmarkCount: *bookmarks, UniqueWatchers: *watchers, TotalWatchSeconds: *seconds,
+		Version: *version, UpdatedAt: updatedAt.UTC(),
+	}
+}
