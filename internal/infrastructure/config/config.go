@@ -11,6 +11,7 @@ import (
 
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"gopkg.in/yaml.v3"
 
 	"github.com/lingo-services/profile/configs"
@@ -23,6 +24,11 @@ type Environment []string
 // Load reads path, or the shipped defaults when path is empty, then applies env. Errors name the file, key
 // or variable, never a value.
 func Load(path string, env Environment) (*confpb.Bootstrap, error) {
+	return LoadOver(path, &confpb.Bootstrap{}, env)
+}
+
+// LoadOver is Load with the fields that over sets laid between file and env.
+func LoadOver(path string, over *confpb.Bootstrap, env Environment) (*confpb.Bootstrap, error) {
 	text := configs.Default
 	if path != "" {
 		var err error
@@ -34,6 +40,7 @@ func Load(path string, env Environment) (*confpb.Bootstrap, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
+	proto.Merge(conf, over)
 	if err := overlay(conf, env); err != nil {
 		return nil, err
 	}

@@ -19,8 +19,7 @@ func connectSuper(ctx context.Context, at address, s secrets) (*pgx.Conn, error)
 		return nil, err
 	}
 	// PGOPTIONS, PGTZ, PGTARGETSESSIONATTRS and the like of the caller do not reach our own connections.
-	// Statements with passwords in them stay out of the log whatever Options.Settings say.
-	config.RuntimeParams = map[string]string{"application_name": "devpg", "log_statement": "none", "log_min_error_statement": "panic"}
+	config.RuntimeParams = map[string]string{"application_name": "devpg"}
 	config.ValidateConnect = nil
 
 	ctx, cancel := context.WithTimeout(ctx, connectLimit)
@@ -29,7 +28,7 @@ func connectSuper(ctx context.Context, at address, s secrets) (*pgx.Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.Ping(ctx); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT 1"); err != nil {
 		return nil, errors.Join(err, conn.Close(ctx))
 	}
 	return conn, nil

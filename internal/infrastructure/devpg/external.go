@@ -36,7 +36,7 @@ func connectExternal(ctx context.Context, raw string) (server *Server, where str
 		return nil, "", fmt.Errorf("DATABASE_URL is set and %s does not answer: %w; start that server or unset DATABASE_URL", where, err)
 	}
 	defer conn.Close(ctx)
-	if err := conn.Ping(ctx); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT 1"); err != nil {
 		return nil, "", fmt.Errorf("DATABASE_URL is set and %s takes no queries: %w", where, err)
 	}
 	return &Server{url: externalURLs(*u), attached: true, stop: leaveRunning}, where, nil

@@ -24,8 +24,9 @@ const processEnv = "DEVPG_TEST_PROCESS"
 
 // job is what a child process does: Start, say so, work until its standard input ends, Stop.
 type job struct {
-	Options processOptions
-	Insert  bool // add rows to a table and report each commit
+	Options          processOptions
+	Insert           bool // add rows to a table and report each commit
+	NothingInstalled bool // see devpg.NothingInstalled
 }
 
 // processOptions are the devpg.Options that survive JSON.
@@ -68,12 +69,16 @@ func (j job) run(say func(message)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	begin := time.Now()
-	server, err := devpg.Start(ctx, devpg.Options{
+	var changes []devpg.Change
+	if j.NothingInstalled {
+		changes = append(changes, devpg.NothingInstalled)
+	}
+	server, err := devpg.StartOn(ctx, devpg.Options{
 		DatabaseURL: j.Options.DatabaseURL,
 		StateDir:    j.Options.StateDir,
 		Ephemeral:   j.Options.Ephemeral,
 		Report:      func(a devpg.Attempt) { say(message{Attempt: a.String()}) },
-	})
+	}, changes...)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,12 @@ func ensureRoles(ctx context.Context, conn *pgx.Conn, s secrets) error {
 		if err := unless(ctx, conn, exists, role.name, "CREATE ROLE "+role.name); err != nil {
 			return fmt.Errorf("create role %s: %w", role.name, err)
 		}
-		// Our passwords are base32, so quoting cannot go wrong; ALTER ROLE takes no parameters.
-		alter := "ALTER ROLE " + role.name + " WITH " + role.rights + " PASSWORD '" + s.of(role.name) + "'"
+		verifier, err := scramVerifier(s.of(role.name))
+		if err != nil {
+			return fmt.Errorf("password of %s: %w", role.name, err)
+		}
+		// ALTER ROLE takes no parameters; a verifier has no character that would need quoting.
+		alter := "ALTER ROLE " + role.name + " WITH " + role.rights + " PASSWORD '" + verifier + "'"
 		if _, err := conn.Exec(ctx, alter); err != nil {
 			return fmt.Errorf("set up role %s: %w", role.name, err)
 		}

@@ -21,7 +21,7 @@ type state struct {
 	Running address `json:"running"` // empty while booting; a stale one does no harm, see attach
 }
 
-// secrets are the passwords of the three roles. They are base32 text: safe in SQL and in URLs.
+// secrets are the passwords of the three roles. They are base32 text, safe in URLs.
 type secrets struct {
 	Super string `json:"super"`
 	Owner string `json:"owner"`

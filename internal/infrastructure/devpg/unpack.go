@@ -95,9 +95,9 @@ func link(root *os.Root) error {
 		return fmt.Errorf("pg-symlinks.json: %w", err)
 	}
 	for _, l := range links {
-		// Inside a root a link may still point anywhere; ours stay inside.
-		if !filepath.IsLocal(l.Source) {
-			return fmt.Errorf("pg-symlinks.json: %q leads out of the package", l.Source)
+		// A root confines where a link is, not where it points.
+		if !filepath.IsLocal(l.Source) || !filepath.IsLocal(l.Target) {
+			return fmt.Errorf("pg-symlinks.json: link from %q to %q leads out of the package", l.Target, l.Source)
 		}
 		relative, err := filepath.Rel(path.Dir(l.Target), l.Source)
 		if err != nil {

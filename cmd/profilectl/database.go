@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lingo-services/profile/internal/infrastructure/postgres"
+)
+
+// databaseURL is the owner's URL: these commands change the schema.
+func databaseURL() (string, error) {
+	if url := os.Getenv("DATABASE_URL"); url != "" {
+		return url, nil
+	}
+	return "", errors.New("DATABASE_URL is not set: give the URL of the schema's owner")
+}
+
+func migrateCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "migrate", Short: "Creates and changes schema profile (DATABASE_URL)"}
+	cmd.AddCommand(
+		&cobra.Command{Use: "up", Short: "Applies every missing migration", Args: cobra.NoArgs, RunE: withURL(func(cmd *cobra.Command, url string) error {
+			applied, err := postgres.MigrateUp(cmd.Context(), url)
+			for _, name := range applied {
+				cmd.Println("applied", name)
+			}
+			if err == nil && len(applied) == 0 {
+				cmd.Println("nothing to apply")
+			}
+			return err
+		})},
+		&cobra.Command{Use: "down", Short: "Takes the newest migration back; the first one drops all data", Args: cobra.NoArgs, RunE: withURL(func(cmd *cobra.Command, url string) error {
+			name, err := postgres.MigrateDown(cmd.Context(), url)
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				cmd.Println("nothing to revert")
+				return nil
+			}
+			cmd.Println("reverted", name)
+			return nil
+		})},
+		&cobra.Command{Use: "status", Short: "Lists migrations", Args: cobra.NoArgs, RunE: withURL(func(cmd *cobra.Command, url string) error {
+			list, err := postgres.MigrateStatus(cmd.Context(), url)
+			if err != nil {
+				return err
+			}
+			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			for _, m := range list {
+				state := "pending"
+				if m.Applied {
+					state = "applied"
+				}
+				_, _ = fmt.Fprintf(table, "%d\t%s\t%s\n", m.Version, state, m.Name)
+			}
+			return table.Flush()
+		})},
+	)
+	return cmd
+}
+
+func rlsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "rls", Short: "Switches row level security (DATABASE_URL); the service runs the same either way"}
+	set := func(use, short string, enabled bool) *cobra.Command {
+		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: withURL(func(cmd *cobra.Command, url string) error {
+			if err := postgres.SetRowSecurity(cmd.Context(), url, enabled); err != nil {
+				return err
+			}
+			return printSecurity(cmd, url)
+		})}
+	}
+	cmd.AddCommand(
+		set("enable", "Enforces the policies on every table that has one", true),
+		set("disable", "Stops enforcing them", false),
+		&cobra.Command{Use: "status", Short: "Lists tables with policies", Args: cobra.NoArgs, RunE: withURL(printSecurity)},
+	)
+	return cmd
+}
+
+func printSecurity(cmd *cobra.Command, url string) error {
+	tables, err := postgres.RowSecurity(cmd.Context(), url)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	for _, t := range tables {
+		state := "off"
+		if t.Enabled {
+			state = "on"
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\n", t.Table, state)
+	}
+	return table.Flush()
+}
+
+func withURL(run func(cmd *cobra.Command, url string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		url, err := databaseURL()
+		if err != nil {
+			return err
+		}
+		return run(cmd, url)
+	}
+}

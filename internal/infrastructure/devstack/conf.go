@@ -1,0 +1,41 @@
+package devstack
+
+import (
+	"fmt"
+
+	"github.com/lingo-services/profile/internal/infrastructure/config"
+	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+)
+
+// Development credentials: public, accepted on loopback listeners of the dev environment only.
+const (
+	devCursorKey   = "dev-only-cursor-key-0001"
+	devTokenPrefix = "dev-token-"
+)
+
+// DevToken is the bearer token of the development service with that role.
+func DevToken(role string) string { return devTokenPrefix + role }
+
+// Conf is the shipped configuration, relaxed for development on this machine, then env on top: insecure
+// identity, reflection, one service per role, a public cursor key.
+func Conf(env config.Environment) (*confpb.Bootstrap, error) {
+	conf, err := config.Parse([]byte(devOverlay()))
+	if err != nil {
+		return nil, fmt.Errorf("development configuration: %w", err)
+	}
+	return config.LoadOver("", conf, env)
+}
+
+func devOverlay() string {
+	overlay := `
+service: {environment: dev}
+server: {reflection: true}
+auth:
+  insecure_dev: true
+  dev_services:
+`
+	for _, role := range []string{"reader", "writer", "compliance", "admin"} {
+		overlay += fmt.Sprintf("    - {name: dev-%s, token: %s, roles: [%s]}\n", role, DevToken(role), role)
+	}
+	return overlay + "cursor: {keys: [" + devCursorKey + "]}\n"
+}
