@@ -24,7 +24,7 @@ import (
 // Injectors from wire.go:
 
 func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*servers.App, func(), error) {
-	listeners, cleanup, err := servers.Listen(conf)
+	listeners, cleanup, err := servers.Listen(ctx, conf)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -128,7 +128,7 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // Is reports whether target is an *Error of the same reason.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // Is compares one link of the chain; errors.Is walks it.
+	t, ok := target.(*Error)
 	return ok && t.Reason == e.Reason
 }
 

@@ -7,12 +7,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// UserID and VideoID are never nil UUIDs once parsed; the zero value means "absent". They print in lower
-// case canonical form.
-type (
-	UserID  uuid.UUID
-	VideoID uuid.UUID
-)
+// UserID is never the nil UUID once parsed; the zero value means "absent". It prints in lower case
+// canonical form.
+type UserID uuid.UUID
+
+// VideoID is UserID for videos.
+type VideoID uuid.UUID
 
 // ErrInvalidID says that a text is not a UUID in the one accepted form (S4).
 var ErrInvalidID = errors.New("must be a UUID of 36 characters, not all zero")

@@ -60,7 +60,7 @@ func (r videoStatsRepo) advance(ctx context.Context, deltas []po.StatsDelta) (ma
 	}
 	stats := make(map[models.VideoID]po.VideoStats, len(rows))
 	for _, row := range rows {
-		stats[models.VideoID(row.VideoID)] = decodeStats(profiledb.ProfileVideoStat(row))
+		stats[models.VideoID(row.VideoID)] = decodeStats(row)
 	}
 	return stats, nil
 }

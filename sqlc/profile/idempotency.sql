@@ -10,7 +10,7 @@ WHERE user_id = @user_id AND action = @action AND resource_id = @resource_id AND
 -- Replaces an expired record of the same key.
 -- name: PutIdempotencyKey :exec
 INSERT INTO profile.idempotency_keys (user_id, action, resource_id, idempotency_key, fingerprint, response, expires_at)
-VALUES (@user_id, @action, @resource_id, @idempotency_key, @fingerprint, @response,
+VALUES (@user_id, @action, @resource_id, @idempotency_key, @fingerprint, (@response::text)::jsonb,
         (SELECT profile.clock_now()) + make_interval(secs => @retention_seconds::double precision))
 ON CONFLICT (user_id, action, resource_id, idempotency_key) DO UPDATE
 SET fingerprint = excluded.fingerprint, response = excluded.response,

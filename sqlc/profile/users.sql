@@ -7,7 +7,7 @@ SELECT * FROM profile.users WHERE user_id = @user_id FOR UPDATE;
 -- No row: somebody created it first.
 -- name: CreateProfile :one
 INSERT INTO profile.users (user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra)
-VALUES (@user_id, @display_name, @avatar_url, @learning_goal, @daily_quota_minutes, @extra)
+VALUES (@user_id, @display_name, @avatar_url, @learning_goal, @daily_quota_minutes, (@extra::text)::jsonb)
 ON CONFLICT (user_id) DO NOTHING
 RETURNING *;
 
@@ -18,7 +18,7 @@ SET display_name        = @display_name,
     avatar_url          = @avatar_url,
     learning_goal       = @learning_goal,
     daily_quota_minutes = @daily_quota_minutes,
-    extra               = @extra,
+    extra               = (@extra::text)::jsonb,
     profile_version     = profile_version + 1
 WHERE user_id = @user_id AND profile_version = @expected_version
 RETURNING *;

@@ -41,7 +41,7 @@ func startPooler(ctx context.Context, server *devpg.Server) (*pooler, error) {
 	if p.dir, err = os.MkdirTemp("", "profile-pgbouncer-"); err != nil {
 		return nil, err
 	}
-	if p.port, err = freePort(); err != nil {
+	if p.port, err = freePort(ctx); err != nil {
 		return nil, err
 	}
 	password, _ := app.User.Password()
@@ -125,8 +125,8 @@ func (p *pooler) stop() {
 	_ = os.RemoveAll(p.dir)
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}

@@ -32,7 +32,7 @@ func LoadOver(path string, over *confpb.Bootstrap, env Environment) (*confpb.Boo
 	text := configs.Default
 	if path != "" {
 		var err error
-		if text, err = os.ReadFile(path); err != nil {
+		if text, err = os.ReadFile(path); err != nil { //nolint:gosec // G304: the operator names the file
 			return nil, fmt.Errorf("read configuration: %w", err)
 		}
 	}

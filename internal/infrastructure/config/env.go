@@ -97,7 +97,7 @@ func set(conf *confpb.Bootstrap, key, value string) error {
 		return fmt.Errorf("not a valid value for %s", key)
 	}
 	if field.IsList() {
-		clear(conf, path)
+		clearLeaf(conf, path)
 	}
 	proto.Merge(conf, part)
 	if !field.HasPresence() && !field.IsList() {
@@ -123,7 +123,7 @@ func parent(conf *confpb.Bootstrap, path []string) (protoreflect.Message, protor
 	return m, m.Descriptor().Fields().ByName(protoreflect.Name(path[len(path)-1]))
 }
 
-func clear(conf *confpb.Bootstrap, path []string) {
+func clearLeaf(conf *confpb.Bootstrap, path []string) {
 	m, field := parent(conf, path)
 	m.Clear(field)
 }

@@ -23,7 +23,7 @@ type Migration struct {
 
 // MigrateUp applies every migration that is missing, one process at a time, and returns their names.
 func MigrateUp(ctx context.Context, url string) (applied []string, err error) {
-	err = withProvider(ctx, url, func(p *goose.Provider) error {
+	err = withProvider(url, func(p *goose.Provider) error {
 		results, err := p.Up(ctx)
 		for _, r := range results {
 			applied = append(applied, r.Source.Path)
@@ -39,7 +39,7 @@ func MigrateUp(ctx context.Context, url string) (applied []string, err error) {
 // MigrateDown takes the newest applied migration back and returns its name, empty when there is none. The
 // first one drops the schema with all data.
 func MigrateDown(ctx context.Context, url string) (reverted string, err error) {
-	err = withProvider(ctx, url, func(p *goose.Provider) error {
+	err = withProvider(url, func(p *goose.Provider) error {
 		result, err := p.Down(ctx)
 		if errors.Is(err, goose.ErrNoNextVersion) {
 			return nil
@@ -57,7 +57,7 @@ func MigrateDown(ctx context.Context, url string) (reverted string, err error) {
 
 // MigrateStatus lists every migration in order.
 func MigrateStatus(ctx context.Context, url string) (list []Migration, err error) {
-	err = withProvider(ctx, url, func(p *goose.Provider) error {
+	err = withProvider(url, func(p *goose.Provider) error {
 		statuses, err := p.Status(ctx)
 		for _, s := range statuses {
 			list = append(list, Migration{Version: s.Source.Version, Name: s.Source.Path, Applied: s.State == goose.StateApplied})
@@ -70,7 +70,7 @@ func MigrateStatus(ctx context.Context, url string) (list []Migration, err error
 	return list, nil
 }
 
-func withProvider(ctx context.Context, url string, fn func(*goose.Provider) error) error {
+func withProvider(url string, fn func(*goose.Provider) error) error {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return errDSN

@@ -20,8 +20,8 @@ const connectTimeout = 5 * time.Second
 // errDSN hides what the parser says, which would repeat the password.
 var errDSN = errors.New("data.postgres.url is not a valid postgres URL")
 
-// NewPool opens a pool; the first connection is made when it is needed. The caller calls close.
-func NewPool(ctx context.Context, conf *confpb.Data_Postgres) (pool *pgxpool.Pool, close func(), err error) {
+// NewPool opens a pool; the first connection is made when it is needed. The caller calls closePool.
+func NewPool(ctx context.Context, conf *confpb.Data_Postgres) (pool *pgxpool.Pool, closePool func(), err error) {
 	config, err := pgxpool.ParseConfig(conf.GetUrl())
 	if err != nil {
 		return nil, nil, errDSN

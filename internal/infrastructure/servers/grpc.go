@@ -3,6 +3,7 @@
 package servers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -27,10 +28,11 @@ const maxConcurrentStreams = 100
 type Listeners struct{ GRPC, Admin net.Listener }
 
 // Listen opens every configured address, so that a taken port is one clear error before anything starts.
-// close is safe after the servers closed them.
-func Listen(conf *confpb.Bootstrap) (l Listeners, close func(), err error) {
+// closeAll is safe after the servers closed them.
+func Listen(ctx context.Context, conf *confpb.Bootstrap) (l Listeners, closeAll func(), err error) {
+	var config net.ListenConfig
 	open := func(name, addr string) net.Listener {
-		listener, listenErr := net.Listen("tcp", addr)
+		listener, listenErr := config.Listen(ctx, "tcp", addr)
 		if listenErr != nil {
 			err = errors.Join(err, fmt.Errorf("listen for %s: %w", name, listenErr))
 		}
@@ -38,7 +40,7 @@ func Listen(conf *confpb.Bootstrap) (l Listeners, close func(), err error) {
 	}
 	l.GRPC = open("grpc", conf.GetServer().GetGrpc().GetAddr())
 	l.Admin = open("admin", conf.GetServer().GetAdmin().GetAddr())
-	close = func() {
+	closeAll = func() {
 		for _, listener := range []net.Listener{l.GRPC, l.Admin} {
 			if listener != nil {
 				_ = listener.Close()
@@ -46,10 +48,10 @@ func Listen(conf *confpb.Bootstrap) (l Listeners, close func(), err error) {
 		}
 	}
 	if err != nil {
-		close()
+		closeAll()
 		return Listeners{}, nil, err
 	}
-	return l, close, nil
+	return l, closeAll, nil
 }
 
 // NewGRPC serves ProfileService and health. Kratos' own timeout is off: BaseHandler sets deadlines.

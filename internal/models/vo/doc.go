@@ -24,7 +24,7 @@ type (
 	VideoStats = po.VideoStats
 	// PreferenceChange is one changed preference.
 	PreferenceChange = po.PreferenceChange
-	// ProfilePatch, PatchField and ExtraPatch say what to change of a profile.
+	// ProfilePatch says what to change of a profile.
 	ProfilePatch = po.ProfilePatch
 	// ExtraPatch is the part of a ProfilePatch for preferences.extra.
 	ExtraPatch = po.ExtraPatch

@@ -43,7 +43,7 @@ func (q *Queries) GetIdempotencyKey(ctx context.Context, arg GetIdempotencyKeyPa
 
 const putIdempotencyKey = `-- name: PutIdempotencyKey :exec
 INSERT INTO profile.idempotency_keys (user_id, action, resource_id, idempotency_key, fingerprint, response, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6,
+VALUES ($1, $2, $3, $4, $5, ($6::text)::jsonb,
         (SELECT profile.clock_now()) + make_interval(secs => $7::double precision))
 ON CONFLICT (user_id, action, resource_id, idempotency_key) DO UPDATE
 SET fingerprint = excluded.fingerprint, response = excluded.response,

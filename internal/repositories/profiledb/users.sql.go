@@ -13,7 +13,7 @@ import (
 
 const createProfile = `-- name: CreateProfile :one
 INSERT INTO profile.users (user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra)
-VALUES ($1, $2, $3, $4, $5, $6)
+VALUES ($1, $2, $3, $4, $5, ($6::text)::jsonb)
 ON CONFLICT (user_id) DO NOTHING
 RETURNING user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra, profile_version, created_at, updated_at
 `
@@ -100,7 +100,7 @@ SET display_name        = $1,
     avatar_url          = $2,
     learning_goal       = $3,
     daily_quota_minutes = $4,
-    extra               = $5,
+    extra               = ($5::text)::jsonb,
     profile_version     = profile_version + 1
 WHERE user_id = $6 AND profile_version = $7
 RETURNING user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra, profile_version, created_at, updated_at

@@ -1,0 +1,102 @@
+# Every command a contributor or CI needs. Tools are pinned in tools/ and built into .bin.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := $(CURDIR)/.bin
+export PATH := $(BIN):$(PATH)
+# Imports of the protos come from this module's third_party folder; no schema registry is needed.
+KRATOS := github.com/go-kratos/kratos/v2@v2.9.1
+GENERATED := api internal/infrastructure/config/confpb internal/repositories/profiledb internal/repositories/mocks '*wire_gen.go'
+GOTEST := go test -race -shuffle=on -count=1
+DBTESTS := ./internal/services/test/ ./internal/repositories/ ./internal/controllers/test/
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: ## Start Postgres, broker, migrations, seed data and the API (EPHEMERAL=1 forgets the data)
+	@mkdir -p $(BIN) && go build -o $(BIN)/profilectl ./cmd/profilectl
+	@exec $(BIN)/profilectl dev $(if $(EPHEMERAL),--ephemeral)
+
+.PHONY: test
+test: ## Run every test with the race detector, shuffled
+	$(GOTEST) -timeout 20m ./...
+
+.PHONY: race
+race: test ## The same as test: the race detector is always on
+
+.PHONY: lint
+lint: golangci buf-lint sql-lint rules ## Run every linter
+
+.PHONY: golangci
+golangci: $(BIN)/golangci-lint
+	golangci-lint run ./...
+	golangci-lint fmt --diff ./...
+
+.PHONY: buf-lint
+buf-lint: $(BIN)/buf third_party
+	buf lint
+	scripts/buf_breaking.sh
+
+.PHONY: sql-lint
+sql-lint: $(BIN)/sqlc
+	sqlc vet
+	sqlc diff
+
+.PHONY: rules
+rules: ## List every rule in scope with its test, and check the ledger profile_refactor_plan.md
+	go run ./test/rules
+
+.PHONY: generate
+generate: tools third_party ## Regenerate protobuf, SQL, wire and mocks
+	buf generate
+	sqlc generate
+	wire ./cmd/grpc ./internal/infrastructure/devstack
+	go generate ./internal/repositories
+	gofumpt -w internal/repositories/mocks
+
+.PHONY: generate-check
+generate-check: generate ## Fail when committed generated code is not what the sources give
+	@if [ -n "$$(git status --porcelain -- $(GENERATED))" ]; then git status --porcelain -- $(GENERATED); git diff -- $(GENERATED) | head -100; echo 'run make generate and commit'; exit 1; fi
+
+.PHONY: fuzz
+FUZZTIME ?= 20s
+fuzz: ## Fuzz every decoder (FUZZTIME=20s each)
+	scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: cover
+cover: ## Coverage of internal/services, at least 90 %
+	go test -count=1 -coverpkg=./internal/services/... -coverprofile=coverage.out ./internal/services/...
+	scripts/cover_gate.sh coverage.out 90
+
+.PHONY: matrix
+matrix: ## Database suites: both query modes, through pgbouncer, and with row level security
+	PROFILE_TEST_QUERY_MODE=cache_statement go test -count=1 -timeout 20m $(DBTESTS)
+	PROFILE_TEST_QUERY_MODE=exec go test -count=1 -timeout 20m $(DBTESTS)
+	PROFILE_TEST_QUERY_MODE=exec PROFILE_TEST_POOLER=pgbouncer go test -count=1 -timeout 20m $(DBTESTS)
+	PROFILE_TEST_QUERY_MODE=cache_statement PROFILE_TEST_RLS=on go test -count=1 -timeout 20m $(DBTESTS)
+	PROFILE_TEST_QUERY_MODE=exec PROFILE_TEST_POOLER=pgbouncer PROFILE_TEST_RLS=on go test -count=1 -timeout 20m $(DBTESTS)
+
+.PHONY: bench
+bench: ## Compare the write path with pgbench doing the same SQL on the same server
+	go test -run '^$$' -bench . -benchtime 5s ./test/bench/
+
+.PHONY: e2e
+e2e: $(BIN)/grpcurl ## Start the stack and run the end-to-end script against it
+	test/e2e/run.sh
+
+.PHONY: check
+check: lint generate-check test cover e2e ## Everything CI checks
+
+.PHONY: tools
+tools: $(BIN)/buf $(BIN)/sqlc $(BIN)/golangci-lint $(BIN)/grpcurl ## Build the pinned tools into .bin
+
+# go.mod pins the versions, so a tool is rebuilt exactly when its go.mod changes.
+$(BIN)/grpcurl: tools/go.mod
+	@mkdir -p $(BIN) && cd tools && GOBIN=$(BIN) go install tool && touch $@
+$(BIN)/buf $(BIN)/sqlc $(BIN)/golangci-lint: $(BIN)/%: tools/%/go.mod
+	@mkdir -p $(BIN) && cd tools/$* && GOBIN=$(BIN) go install tool && touch $@
+
+third_party: go.mod
+	@dir=$$(cd tools && go mod download -json $(KRATOS) | sed -n 's/^\t"Dir": "\(.*\)",/\1/p') && mkdir -p $@ && cp -r $$dir/third_party/buf $@/ && chmod -R u+w $@ && touch $@
