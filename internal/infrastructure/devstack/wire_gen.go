@@ -30,7 +30,7 @@ import (
 // NewService wires the API server with its services reachable, for seeding and tests. The same providers
 // as cmd/grpc; the caller calls cleanup after the app has stopped.
 func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*Service, func(), error) {
-	listeners, cleanup, err := servers.Listen(conf)
+	listeners, cleanup, err := servers.Listen(ctx, conf)
 	if err != nil {
 		return nil, nil, err
 	}
