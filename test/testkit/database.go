@@ -55,7 +55,8 @@ func newDatabase(t testing.TB, from string) *Database {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 		defer cancel()
-		if err := execute(ctx, server.OwnerURL("profile"), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+		// A pooler may still hold connections of the app role, which only a superuser may end.
+		if err := execute(ctx, server.SuperURL("profile"), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			t.Errorf("drop test database: %v", err)
 		}
 	})
