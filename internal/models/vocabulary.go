@@ -81,3 +81,13 @@ const (
 	Completed     Completion = "completed"
 	InProgress    Completion = "in_progress"
 )
+
+// Doubts are what is hard to believe about a progress report. It counts all the same; metrics tell.
+type Doubts struct {
+	// SecondsCut: more than a day at once was claimed, and cut to a day (S34).
+	SecondsCut bool
+	// ImplausibleRate: more than four times the elapsed time plus 30 s was claimed (S34).
+	ImplausibleRate bool
+	// RatioGap: the claimed ratio is over two points off the one computed from position and length (S40).
+	RatioGap bool
+}

@@ -22,8 +22,8 @@ type Store interface {
 type Observer interface {
 	// FavoriteChanged counts real transitions.
 	FavoriteChanged(kind models.FavoriteType, active bool)
-	// ProgressReported counts reports by outcome; cut says that one report claimed more than a day.
-	ProgressReported(outcome models.Outcome, cut bool)
+	// ProgressReported counts reports by outcome and by what is hard to believe about them.
+	ProgressReported(outcome models.Outcome, doubts models.Doubts)
 	// PreferencesUpdated counts real changes.
 	PreferencesUpdated()
 	// CounterDrift counts transactions that would have made a counter negative.

@@ -181,7 +181,7 @@ func (s *watchHistoryService) observe(merged []po.Merged, err error) {
 		return
 	}
 	for _, m := range merged {
-		s.observer.ProgressReported(m.Outcome, m.SecondsCut)
+		s.observer.ProgressReported(m.Outcome, m.Doubts)
 	}
 }
 

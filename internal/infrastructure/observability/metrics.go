@@ -15,7 +15,7 @@ type Metrics struct {
 
 	engagements *prometheus.CounterVec
 	progress    *prometheus.CounterVec
-	secondsCut  prometheus.Counter
+	doubts      *prometheus.CounterVec
 	preferences prometheus.Counter
 	drift       prometheus.Counter
 	requests    *prometheus.HistogramVec
@@ -31,9 +31,9 @@ func NewMetrics() *Metrics {
 		progress: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "profile_watch_progress_total", Help: "Progress reports by outcome; ok when there is nothing to explain.",
 		}, []string{"outcome"}),
-		secondsCut: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "profile_watch_seconds_cut_total", Help: "Reports that claimed more than a day at once.",
-		}),
+		doubts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "profile_watch_doubt_total", Help: "Reports that are hard to believe: seconds_cut, implausible_rate, ratio_gap.",
+		}, []string{"doubt"}),
 		preferences: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "profile_preferences_update_total", Help: "Preference changes that were stored.",
 		}),
@@ -45,7 +45,7 @@ func NewMetrics() *Metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .2, .5, 1, 5},
 		}, []string{"method", "code"}),
 	}
-	m.Registry.MustRegister(m.engagements, m.progress, m.secondsCut, m.preferences, m.drift, m.requests,
+	m.Registry.MustRegister(m.engagements, m.progress, m.doubts, m.preferences, m.drift, m.requests,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -60,14 +60,18 @@ func (m *Metrics) FavoriteChanged(kind models.FavoriteType, active bool) {
 }
 
 // ProgressReported implements services.Observer.
-func (m *Metrics) ProgressReported(outcome models.Outcome, cut bool) {
+func (m *Metrics) ProgressReported(outcome models.Outcome, doubts models.Doubts) {
 	label := string(outcome)
 	if outcome == models.OutcomeNone {
 		label = "ok"
 	}
 	m.progress.WithLabelValues(label).Inc()
-	if cut {
-		m.secondsCut.Inc()
+	for doubt, found := range map[string]bool{
+		"seconds_cut": doubts.SecondsCut, "implausible_rate": doubts.ImplausibleRate, "ratio_gap": doubts.RatioGap,
+	} {
+		if found {
+			m.doubts.WithLabelValues(doubt).Inc()
+		}
 	}
 }
 

@@ -17,6 +17,9 @@ const (
 	nearEndSeconds   = 10
 	overrunSeconds   = 5
 	maxSecondsReport = 86_400
+	ratioGap         = 200
+	plausibleRate    = 4
+	plausibleSlack   = 30 * time.Second
 )
 
 // WatchLog is a row of profile.watch_logs. The zero value (no UserID) is "no row yet".
@@ -84,8 +87,8 @@ type Merged struct {
 	At time.Time
 	// FirstWatch, Progressed and Completed are the causes of an event; with none there is no event.
 	FirstWatch, Progressed, Completed bool
-	// SecondsCut: the report claimed more than a day at once.
-	SecondsCut bool
+	// Doubts are counted, never refused.
+	Doubts models.Doubts
 }
 
 // Emits reports whether the report publishes profile.watch.progressed (S35).
@@ -95,7 +98,11 @@ func (m Merged) Emits() bool { return m.FirstWatch || m.Progressed || m.Complete
 // result, and merging a report twice changes nothing the second time.
 func (w WatchLog) Merge(r ProgressReport, c WatchContext) Merged {
 	at := r.At.At
-	if r.At.Live && !at.After(w.ResumeAt) && w.exists() {
+	overtaken := w.overtook(r)
+	switch {
+	case overtaken:
+		at = w.ResumeAt
+	case r.At.Live && w.exists() && !at.After(w.ResumeAt):
 		at = w.ResumeAt.Add(time.Microsecond)
 	}
 	m := Merged{Next: w, At: at}
@@ -104,9 +111,10 @@ func (w WatchLog) Merge(r ProgressReport, c WatchContext) Merged {
 		return m
 	}
 	if w.sameReport(r) {
+		m.Outcome = w.outcome(false)
 		return m
 	}
-	stale := w.exists() && at.Before(w.ResumeAt)
+	stale := overtaken || (w.exists() && at.Before(w.ResumeAt))
 	position, ratio := r.place(w, c.DurationMicros)
 
 	next := w
@@ -126,7 +134,8 @@ func (w WatchLog) Merge(r ProgressReport, c WatchContext) Merged {
 		next.LastWatchedAt = at
 	}
 	next.MaxRatioBP = max(w.MaxRatioBP, ratio)
-	m.SecondsCut = next.addSeconds(r.TotalSeconds)
+	next.addSeconds(r.TotalSeconds)
+	m.Doubts = w.doubts(r, at, c.DurationMicros)
 
 	if w.QualifiedAt == nil && next.MaxRatioBP >= qualifyRatio {
 		next.QualifiedAt, m.FirstWatch = &at, true
@@ -146,12 +155,7 @@ func (w WatchLog) Merge(r ProgressReport, c WatchContext) Merged {
 		next.ExpiresAt = next.expiry(c)
 		m.Next = next
 	}
-	switch {
-	case stale:
-		m.Outcome = models.OutcomeStale
-	case next.QualifiedAt == nil:
-		m.Outcome = models.OutcomeBelowThreshold
-	}
+	m.Outcome = next.outcome(stale)
 	return m
 }
 
@@ -168,6 +172,22 @@ func (w WatchLog) exists() bool { return w.UserID != models.UserID{} }
 // sameReport recognises a repeated (session, seq) (S47).
 func (w WatchLog) sameReport(r ProgressReport) bool {
 	return r.Seq > 0 && w.SessionSeq != nil && *w.SessionSeq == r.Seq && w.SessionID != nil && *w.SessionID == r.SessionID
+}
+
+// overtook recognises a report that carries no time but an older number than its session's newest.
+func (w WatchLog) overtook(r ProgressReport) bool {
+	return r.At.Live && r.Seq > 0 && w.SessionSeq != nil && *w.SessionSeq > r.Seq && w.SessionID != nil && *w.SessionID == r.SessionID
+}
+
+// outcome explains why a report did not move the resume point or the row is not in the history.
+func (w WatchLog) outcome(stale bool) models.Outcome {
+	switch {
+	case stale:
+		return models.OutcomeStale
+	case w.QualifiedAt == nil:
+		return models.OutcomeBelowThreshold
+	}
+	return models.OutcomeNone
 }
 
 func (w *WatchLog) remember(r ProgressReport) {
@@ -198,12 +218,28 @@ func (r ProgressReport) place(w WatchLog, durationMicros int64) (position int64,
 	return position, ratio
 }
 
-// addSeconds counts what exceeds the greatest total so far, at most a day, and reports a cut (S34).
-func (w *WatchLog) addSeconds(total int64) (cut bool) {
+// addSeconds counts what exceeds the greatest total so far, at most a day (S34).
+func (w *WatchLog) addSeconds(total int64) {
 	delta := max(0, total-w.ReportedSeconds)
 	w.ReportedSeconds += delta
 	w.CountedSeconds += min(delta, maxSecondsReport)
-	return delta > maxSecondsReport
+}
+
+// doubts says what of a report is hard to believe against the row it finds (S34, S40).
+func (w WatchLog) doubts(r ProgressReport, at time.Time, durationMicros int64) (d models.Doubts) {
+	delta := max(0, r.TotalSeconds-w.ReportedSeconds)
+	d.SecondsCut = delta > maxSecondsReport
+	if w.exists() {
+		elapsed := at.Sub(w.LastWatchedAt).Abs()
+		d.ImplausibleRate = time.Duration(delta)*time.Second > elapsed*plausibleRate+plausibleSlack
+	}
+	if r.RatioBP != nil && durationMicros > 0 {
+		position, given := r.PositionSeconds, *r.RatioBP
+		r.RatioBP = nil
+		_, computed := r.place(w, durationMicros)
+		d.RatioGap = position > 0 && max(given-computed, computed-given) > ratioGap
+	}
+	return d
 }
 
 // complete applies S38 and reports whether a completion was counted. A late report can only be the first
