@@ -80,7 +80,7 @@ matrix: ## Database suites: both query modes, through pgbouncer, and with row le
 
 .PHONY: bench
 bench: ## Compare the write path with pgbench doing the same SQL on the same server
-	go test -run '^$$' -bench . -benchtime 5s ./test/bench/
+	go test -run '^$$' -bench . -benchtime 1x ./test/bench/ -turn 5s
 
 .PHONY: e2e
 e2e: $(BIN)/grpcurl ## Start the stack and run the end-to-end script against it
