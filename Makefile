@@ -12,7 +12,7 @@ DBTESTS := ./internal/services/test/ ./internal/repositories/ ./internal/control
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: ## Start Postgres, broker, migrations, seed data and the API (EPHEMERAL=1 forgets the data)

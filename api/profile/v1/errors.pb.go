@@ -62,11 +62,12 @@ const (
 	ErrorReason_ERROR_REASON_METHOD_NOT_AVAILABLE ErrorReason = 15
 	// UNAVAILABLE, 503, retryable. The service or its database cannot answer now.
 	ErrorReason_ERROR_REASON_UNAVAILABLE ErrorReason = 16
-	// DEADLINE_EXCEEDED, 504, retryable. The work did not finish in time; nothing was written.
+	// DEADLINE_EXCEEDED, 504, retryable. The answer did not come in time. A commit may still have happened:
+	// repeat the call, every write is safe to repeat.
 	ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED ErrorReason = 17
 	// INTERNAL, 500. A defect on our side; details are in the log only.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 18
-	// CANCELLED, 499. The caller gave up; nothing was written.
+	// CANCELLED, 499. The caller gave up.
 	ErrorReason_ERROR_REASON_CANCELLED ErrorReason = 19
 	// INVALID_ARGUMENT, 400. A total would pass the greatest number that can be stored.
 	ErrorReason_ERROR_REASON_COUNTER_OVERFLOW ErrorReason = 20

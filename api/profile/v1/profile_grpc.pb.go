@@ -42,9 +42,9 @@ const (
 // exists. A service must name user_id and holds roles: reader, writer, compliance, admin.
 //
 // Every RPC may also answer UNAUTHENTICATED (no or untrusted identity), PERMISSION_DENIED (see above),
-// INVALID_ARGUMENT (BadRequest lists every violated field), ABORTED/TRANSACTION_CONFLICT, UNAVAILABLE and
-// DEADLINE_EXCEEDED (nothing was written; RetryInfo says when to try again). ErrorInfo.reason is one of
-// ErrorReason.
+// INVALID_ARGUMENT (BadRequest lists every violated field), ABORTED/TRANSACTION_CONFLICT (nothing was
+// written), UNAVAILABLE and DEADLINE_EXCEEDED (the connection may have broken while committing: repeat the
+// call). RetryInfo says when to try again. ErrorInfo.reason is one of ErrorReason.
 type ProfileServiceClient interface {
 	// Returns a user's profile. Callers: self, reader. Reads only; nothing is provisioned.
 	// Metadata `x-md-if-none-match` with the current `etag` response header gives not_modified without a
@@ -196,9 +196,9 @@ func (c *profileServiceClient) PurgeUserData(ctx context.Context, in *PurgeUserD
 // exists. A service must name user_id and holds roles: reader, writer, compliance, admin.
 //
 // Every RPC may also answer UNAUTHENTICATED (no or untrusted identity), PERMISSION_DENIED (see above),
-// INVALID_ARGUMENT (BadRequest lists every violated field), ABORTED/TRANSACTION_CONFLICT, UNAVAILABLE and
-// DEADLINE_EXCEEDED (nothing was written; RetryInfo says when to try again). ErrorInfo.reason is one of
-// ErrorReason.
+// INVALID_ARGUMENT (BadRequest lists every violated field), ABORTED/TRANSACTION_CONFLICT (nothing was
+// written), UNAVAILABLE and DEADLINE_EXCEEDED (the connection may have broken while committing: repeat the
+// call). RetryInfo says when to try again. ErrorInfo.reason is one of ErrorReason.
 type ProfileServiceServer interface {
 	// Returns a user's profile. Callers: self, reader. Reads only; nothing is provisioned.
 	// Metadata `x-md-if-none-match` with the current `etag` response header gives not_modified without a

@@ -1,0 +1,111 @@
+// Package readme runs what the documentation tells people to run.
+package readme
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lingo-services/profile/internal/infrastructure/config"
+	"github.com/lingo-services/profile/internal/infrastructure/devstack"
+	"github.com/lingo-services/profile/test/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+const root = "../.."
+
+var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
+
+// grpcurlCommands are the commands of a document's shell blocks, each on one line.
+func grpcurlCommands(document string) (commands []string) {
+	for _, block := range shellBlock.FindAllStringSubmatch(document, -1) {
+		joined := strings.ReplaceAll(block[1], "\\\n", " ")
+		for line := range strings.Lines(joined) {
+			if strings.Contains(line, "grpcurl") {
+				commands = append(commands, strings.TrimSpace(line))
+			}
+		}
+	}
+	return commands
+}
+
+func TestGrpcurlCommandsOfTheREADMEWork(t *testing.T) {
+	t.Parallel()
+	const address = "127.0.0.1:9000"
+	document, err := os.ReadFile(root + "/README.md")
+	require.NoError(t, err)
+	commands := grpcurlCommands(string(document))
+	require.GreaterOrEqual(t, len(commands), 3)
+	service := testkit.New(t)
+	_, err = devstack.Seed(t.Context(), service.Service)
+	require.NoError(t, err)
+
+	for _, command := range commands {
+		require.Contains(t, command, address)
+		here := strings.ReplaceAll(command, address, service.App.Listeners.GRPC.Addr().String())
+		bash := exec.CommandContext(t.Context(), "bash", "-c", here)
+		bash.Dir = root
+		var problems strings.Builder
+		bash.Stderr = &problems
+
+		answer, err := bash.Output()
+
+		require.NoError(t, err, "%s\n%s", command, problems.String())
+		var fields map[string]any
+		require.NoError(t, json.Unmarshal(answer, &fields), "%s\n%s", command, answer)
+		require.NotEmpty(t, fields, command)
+	}
+}
+
+// variables reads the assignments of a .env file; single quotes are the only quoting it uses.
+func variables(t *testing.T, file string) config.Environment {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var env config.Environment
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, value, found := strings.Cut(line, "=")
+		require.True(t, found, line)
+		env = append(env, name+"="+strings.Trim(value, "'"))
+	}
+	return env
+}
+
+func TestEnvExampleHasEveryKeyOnce(t *testing.T) {
+	t.Parallel()
+	env := variables(t, root+"/configs/.env.example")
+
+	conf, err := config.Load("", env)
+	require.NoError(t, err)
+	require.NoError(t, config.Validate(conf))
+
+	known := config.Variables()
+	var wanted, found []string
+	for _, key := range known {
+		if !slices.Contains(wanted, key) {
+			wanted = append(wanted, key)
+		}
+	}
+	for _, entry := range env {
+		name, _, _ := strings.Cut(entry, "=")
+		found = append(found, known[name])
+	}
+	require.ElementsMatch(t, wanted, found)
+}
+
+func TestEnvTestIsNoServiceConfiguration(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load("", variables(t, root+"/configs/.env.test"))
+	require.NoError(t, err)
+}
