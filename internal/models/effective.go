@@ -9,7 +9,8 @@ const (
 	fieldOccured = "occurred_at"
 )
 
-var earliest = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+// Earliest is the first time that can be claimed.
+var Earliest = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // ClaimedTime is what a request says about when something happened.
 type ClaimedTime struct {
@@ -44,7 +45,7 @@ func (c ClaimedTime) Effective(now time.Time) (Effective, error) {
 	switch {
 	case at.After(now.Add(maxFuture)):
 		return Effective{}, ErrOccurredAtInFuture.With(Violation{Field: fieldOccured, Description: "must not be more than 5 minutes ahead of the server"})
-	case at.Before(earliest):
+	case at.Before(Earliest):
 		return Effective{}, ErrInvalidArgument.With(Violation{Field: fieldOccured, Description: "must not be before 2000-01-01"})
 	case at.After(now):
 		at = now

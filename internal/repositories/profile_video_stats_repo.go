@@ -16,33 +16,18 @@ type videoStatsRepo struct{ q *profiledb.Queries }
 
 func (r videoStatsRepo) Increment(ctx context.Context, deltas []po.StatsDelta) (map[models.VideoID]po.VideoStats, error) {
 	stats, err := r.advance(ctx, deltas)
-	if err != nil {
-		return nil, err
+	if err != nil || len(stats) == len(deltas) {
+		return stats, err
 	}
-	var missing []po.StatsDelta
-	for _, d := range deltas {
-		if _, ok := stats[d.VideoID]; !ok {
-			missing = append(missing, d)
-		}
-	}
-	if len(missing) == 0 {
-		return stats, nil
-	}
-	ids := make([]uuid.UUID, len(missing))
-	for i, d := range missing {
+	// Only a video's first change gets here; nothing is locked or moved yet.
+	ids := make([]uuid.UUID, len(deltas))
+	for i, d := range deltas {
 		ids[i] = uuid.UUID(d.VideoID)
 	}
 	if err := r.q.EnsureVideos(ctx, ids); err != nil {
 		return nil, fmt.Errorf("create video counters: %w", translate(err))
 	}
-	created, err := r.advance(ctx, missing)
-	if err != nil {
-		return nil, err
-	}
-	for id, s := range created {
-		stats[id] = s
-	}
-	return stats, nil
+	return r.advance(ctx, deltas)
 }
 
 func (r videoStatsRepo) advance(ctx context.Context, deltas []po.StatsDelta) (map[models.VideoID]po.VideoStats, error) {

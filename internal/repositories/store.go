@@ -52,9 +52,14 @@ func (s *Store) Write(ctx context.Context, actor models.Actor, fn func(ctx conte
 	return s.run(ctx, "begin isolation level read committed read write", actor, fn)
 }
 
+// PlannerSettings hold in read transactions: a list walks its index in order and stops at the end of its
+// page. Estimates that look over row security and optional filters would now and then rather collect and
+// sort all of a user's rows.
+const PlannerSettings = "set local enable_bitmapscan = off; set local enable_sort = off"
+
 // Read is Write with a read-only transaction.
 func (s *Store) Read(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *Tx) error) error {
-	return s.run(ctx, "begin isolation level read committed read only", actor, fn)
+	return s.run(ctx, "begin isolation level read committed read only; "+PlannerSettings, actor, fn)
 }
 
 // Snapshot is Read whose statements all see the same instant.

@@ -1,9 +1,11 @@
--- Locks the rows that exist, in key order, and reads the clock after each lock is held (S17, S93).
+-- Locks the rows of distinct users in key order and reads the clock after each lock is held (S17, S93). When
+-- any is missing it locks none: nobody waits for a new row (EnsureUsers) while holding an old one.
 -- name: LockUsers :many
 WITH locked AS MATERIALIZED (
     SELECT user_id, like_count, bookmark_count, watched_count
     FROM profile.user_stats
     WHERE user_id = ANY (@user_ids::uuid[])
+      AND (SELECT count(*) FROM profile.user_stats WHERE user_id = ANY (@user_ids::uuid[])) = cardinality(@user_ids::uuid[])
     ORDER BY user_id
     FOR UPDATE)
 SELECT user_id, like_count, bookmark_count, watched_count, profile.clock_now()::timestamptz AS now

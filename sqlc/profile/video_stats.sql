@@ -1,7 +1,12 @@
--- Locks existing rows in key order, then moves them. Missing videos return no row: EnsureVideos first.
+-- Locks the rows in key order, then moves them; all of distinct videos or, when any is missing, none at all:
+-- nobody waits for a new row (EnsureVideos) while holding an old one (S17).
 -- name: AdvanceVideos :many
 WITH locked AS MATERIALIZED (
-    SELECT video_id FROM profile.video_stats WHERE video_id = ANY (@video_ids::uuid[]) ORDER BY video_id FOR UPDATE)
+    SELECT video_id FROM profile.video_stats
+    WHERE video_id = ANY (@video_ids::uuid[])
+      AND (SELECT count(*) FROM profile.video_stats WHERE video_id = ANY (@video_ids::uuid[])) = cardinality(@video_ids::uuid[])
+    ORDER BY video_id
+    FOR UPDATE)
 UPDATE profile.video_stats AS s
 SET like_count          = s.like_count + d.likes,
     bookmark_count      = s.bookmark_count + d.bookmarks,

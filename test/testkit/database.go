@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lingo-services/profile/internal/repositories"
 )
 
 // Database is a test's own database.
@@ -138,12 +140,23 @@ func At(t testing.TB, text string) time.Time {
 	return at.UTC()
 }
 
-// Explain is the plan of a statement of the service, as the service's role would run it.
+// Explain is the executed plan of a reading statement, planned as in the service's read transactions.
 func (d *Database) Explain(t testing.TB, sql string, args ...any) string {
 	t.Helper()
-	rows, err := d.Owner.Query(t.Context(), "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) "+sql, args...)
-	require.NoError(t, err)
-	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	require.NoError(t, err)
+	var lines []string
+	require.NoError(t, d.Reading(t, func(tx pgx.Tx) error {
+		rows, err := tx.Query(t.Context(), "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) "+sql, args...)
+		if err != nil {
+			return err
+		}
+		lines, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	}))
 	return strings.Join(lines, "\n")
+}
+
+// Reading runs fn as the owner in a transaction with the planner settings of the service's reads.
+func (d *Database) Reading(t testing.TB, fn func(pgx.Tx) error) error {
+	t.Helper()
+	return pgx.BeginTxFunc(t.Context(), d.Owner, pgx.TxOptions{BeginQuery: "begin; " + repositories.PlannerSettings}, fn)
 }

@@ -663,7 +663,8 @@ type MutateFavoriteRequest struct {
 	Action       FavoriteAction `protobuf:"varint,4,opt,name=action,proto3,enum=profile.v1.FavoriteAction" json:"action,omitempty"`
 	// As UpdateProfileRequest.idempotency_key. Not needed for safety: the command itself is idempotent.
 	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// When the user acted. Unset: now. Before 2000-01-01 or over five minutes ahead: INVALID_ARGUMENT.
+	// When the user acted. Unset: now. Before 2000-01-01 or over five minutes ahead: INVALID_ARGUMENT, both
+	// judged after correcting by metadata `x-md-client-time`, the client's clock when it sent the request.
 	OccurredAt    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2513,7 +2514,7 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x05 \x01(\tB\x18\xbaH\x15\xd8\x01\x01r\x102\x0e^[!-~]{1,128}$R\x0eidempotencyKey\"}\n" +
 	"\x19UpdatePreferencesResponse\x12-\n" +
 	"\aprofile\x18\x01 \x01(\v2\x13.profile.v1.ProfileR\aprofile\x121\n" +
-	"\x05delta\x18\x02 \x01(\v2\x1b.profile.v1.PreferenceDeltaR\x05delta\"\xc9\x03\n" +
+	"\x05delta\x18\x02 \x01(\v2\x1b.profile.v1.PreferenceDeltaR\x05delta\"\xb9\x03\n" +
 	"\x15MutateFavoriteRequest\x12J\n" +
 	"\auser_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x06userId\x12I\n" +
 	"\bvideo_id\x18\x02 \x01(\tB.\xbaH+r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\avideoId\x12I\n" +
@@ -2521,8 +2522,8 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\ffavoriteType\x12>\n" +
 	"\x06action\x18\x04 \x01(\x0e2\x1a.profile.v1.FavoriteActionB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06action\x12A\n" +
-	"\x0fidempotency_key\x18\x05 \x01(\tB\x18\xbaH\x15\xd8\x01\x01r\x102\x0e^[!-~]{1,128}$R\x0eidempotencyKey\x12K\n" +
-	"\voccurred_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x0e\xbaH\v\xb2\x01\b2\x06\b\x80\x87\xb5\xc3\x03R\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tB\x18\xbaH\x15\xd8\x01\x01r\x102\x0e^[!-~]{1,128}$R\x0eidempotencyKey\x12;\n" +
+	"\voccurred_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\"\xc4\x01\n" +
 	"\x16MutateFavoriteResponse\x12/\n" +
 	"\x05state\x18\x01 \x01(\v2\x19.profile.v1.FavoriteStateR\x05state\x12,\n" +
@@ -2549,13 +2550,13 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12$\n" +
 	"\vtotal_count\x18\x03 \x01(\x03H\x00R\n" +
 	"totalCount\x88\x01\x01B\x0e\n" +
-	"\f_total_count\"\x9d\x03\n" +
+	"\f_total_count\"\x8d\x03\n" +
 	"\x1aUpsertWatchProgressRequest\x12J\n" +
 	"\auser_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x06userId\x12I\n" +
 	"\bvideo_id\x18\x02 \x01(\tB.\xbaH+r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\avideoId\x12=\n" +
 	"\bprogress\x18\x03 \x01(\v2\x19.profile.v1.WatchProgressB\x06\xbaH\x03\xc8\x01\x01R\bprogress\x12A\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tB\x18\xbaH\x15\xd8\x01\x01r\x102\x0e^[!-~]{1,128}$R\x0eidempotencyKey\x12K\n" +
-	"\voccurred_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x0e\xbaH\v\xb2\x01\b2\x06\b\x80\x87\xb5\xc3\x03R\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tB\x18\xbaH\x15\xd8\x01\x01r\x102\x0e^[!-~]{1,128}$R\x0eidempotencyKey\x12;\n" +
+	"\voccurred_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x12\x19\n" +
 	"\x03seq\x18\x06 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x03seq\"\xd1\x01\n" +
 	"\x1bUpsertWatchProgressResponse\x125\n" +

@@ -145,6 +145,10 @@ func (r *request) instant(field string, t *timestamppb.Timestamp) *time.Time {
 func (r *request) claimed(field string, t *timestamppb.Timestamp) models.ClaimedTime {
 	claimed := models.ClaimedTime{OccurredAt: r.instant(field, t)}
 	if r.headers.ClientTime == "" {
+		// With the client's clock, only the corrected time can be judged: by ClaimedTime.Effective.
+		if claimed.OccurredAt != nil && claimed.OccurredAt.Before(models.Earliest) {
+			r.violate(field, "must not be before 2000-01-01")
+		}
 		return claimed
 	}
 	now, err := time.Parse(time.RFC3339Nano, r.headers.ClientTime)

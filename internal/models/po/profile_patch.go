@@ -1,8 +1,8 @@
 package po
 
 import (
-	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/lingo-services/profile/internal/models"
@@ -121,9 +121,5 @@ func text(v *string) any {
 	return *v
 }
 
-// sameJSON compares JSON values; encoding/json sorts keys.
-func sameJSON(a, b any) bool {
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && string(x) == string(y)
-}
+// sameJSON compares JSON values as they are stored: -0 is 0.
+func sameJSON(a, b any) bool { return reflect.DeepEqual(a, b) }

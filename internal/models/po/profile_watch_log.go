@@ -171,12 +171,18 @@ func (w WatchLog) exists() bool { return w.UserID != models.UserID{} }
 
 // sameReport recognises a repeated (session, seq) (S47).
 func (w WatchLog) sameReport(r ProgressReport) bool {
-	return r.Seq > 0 && w.SessionSeq != nil && *w.SessionSeq == r.Seq && w.SessionID != nil && *w.SessionID == r.SessionID
+	return w.sameSession(r) && *w.SessionSeq == r.Seq
 }
 
-// overtook recognises a report that carries no time but an older number than its session's newest.
+// overtook recognises a report without a time of its own whose number is older than its session's newest:
+// it arrived late (S32).
 func (w WatchLog) overtook(r ProgressReport) bool {
-	return r.At.Live && r.Seq > 0 && w.SessionSeq != nil && *w.SessionSeq > r.Seq && w.SessionID != nil && *w.SessionID == r.SessionID
+	return r.At.Live && w.sameSession(r) && *w.SessionSeq > r.Seq
+}
+
+// sameSession reports whether the numbers of row and report can be compared.
+func (w WatchLog) sameSession(r ProgressReport) bool {
+	return r.Seq > 0 && w.SessionSeq != nil && w.SessionID != nil && *w.SessionID == r.SessionID
 }
 
 // outcome explains why a report did not move the resume point or the row is not in the history.

@@ -84,6 +84,7 @@ WITH locked AS MATERIALIZED (
     SELECT user_id, like_count, bookmark_count, watched_count
     FROM profile.user_stats
     WHERE user_id = ANY ($1::uuid[])
+      AND (SELECT count(*) FROM profile.user_stats WHERE user_id = ANY ($1::uuid[])) = cardinality($1::uuid[])
     ORDER BY user_id
     FOR UPDATE)
 SELECT user_id, like_count, bookmark_count, watched_count, profile.clock_now()::timestamptz AS now
@@ -98,7 +99,8 @@ type LockUsersRow struct {
 	Now           time.Time
 }
 
-// Locks the rows that exist, in key order, and reads the clock after each lock is held (S17, S93).
+// Locks the rows of distinct users in key order and reads the clock after each lock is held (S17, S93). When
+// any is missing it locks none: nobody waits for a new row (EnsureUsers) while holding an old one.
 func (q *Queries) LockUsers(ctx context.Context, userIds []uuid.UUID) ([]LockUsersRow, error) {
 	rows, err := q.db.Query(ctx, lockUsers, userIds)
 	if err != nil {

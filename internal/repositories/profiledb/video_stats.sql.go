@@ -13,7 +13,11 @@ import (
 
 const advanceVideos = `-- name: AdvanceVideos :many
 WITH locked AS MATERIALIZED (
-    SELECT video_id FROM profile.video_stats WHERE video_id = ANY ($1::uuid[]) ORDER BY video_id FOR UPDATE)
+    SELECT video_id FROM profile.video_stats
+    WHERE video_id = ANY ($1::uuid[])
+      AND (SELECT count(*) FROM profile.video_stats WHERE video_id = ANY ($1::uuid[])) = cardinality($1::uuid[])
+    ORDER BY video_id
+    FOR UPDATE)
 UPDATE profile.video_stats AS s
 SET like_count          = s.like_count + d.likes,
     bookmark_count      = s.bookmark_count + d.bookmarks,
@@ -39,7 +43,8 @@ type AdvanceVideosParams struct {
 	Seconds   []int64
 }
 
-// Locks existing rows in key order, then moves them. Missing videos return no row: EnsureVideos first.
+// Locks the rows in key order, then moves them; all of distinct videos or, when any is missing, none at all:
+// nobody waits for a new row (EnsureVideos) while holding an old one (S17).
 func (q *Queries) AdvanceVideos(ctx context.Context, arg AdvanceVideosParams) ([]ProfileVideoStat, error) {
 	rows, err := q.db.Query(ctx, advanceVideos,
 		arg.VideoIDs,
