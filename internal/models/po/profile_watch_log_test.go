@@ -1,12 +1,12 @@
 package po_test
 
 import (
-	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
@@ -253,20 +253,12 @@ func TestS36_ARepeatedReportGetsTheSameReason(t *testing.T) {
 // draw returns a number in [0, n).
 type draw func(n int) int
 
-// forAll runs a property on many reproducible inputs; a failure names its seed.
-func forAll(t *testing.T, property func(t *testing.T, d draw)) {
+// forAll checks a property with rapid, which shrinks what fails.
+func forAll(t *testing.T, property func(t *rapid.T, d draw)) {
 	t.Helper()
-	const cases = 3000
-	for seed := range uint64(cases) {
-		func() {
-			defer func() {
-				if t.Failed() {
-					t.Logf("failed with seed %d", seed)
-				}
-			}()
-			property(t, rand.New(rand.NewPCG(seed, 0)).IntN) //nolint:gosec // test inputs
-		}()
-	}
+	rapid.Check(t, func(rt *rapid.T) {
+		property(rt, func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "choice") })
+	})
 }
 
 // interesting ratios lie at the thresholds, or anywhere.
@@ -305,7 +297,7 @@ func anyRow(d draw) row {
 
 func TestS47_MergingAReportTwiceChangesNothing(t *testing.T) {
 	t.Parallel()
-	forAll(t, func(t *testing.T, d draw) {
+	forAll(t, func(t *rapid.T, d draw) {
 		r, report := anyRow(d), anyReport(d)
 		if report.Seq == 0 {
 			report.At.Live = false // a later moment is a different report
@@ -321,7 +313,7 @@ func TestS47_MergingAReportTwiceChangesNothing(t *testing.T) {
 
 func TestS33_NothingCountedEverFalls(t *testing.T) {
 	t.Parallel()
-	forAll(t, func(t *testing.T, d draw) {
+	forAll(t, func(t *rapid.T, d draw) {
 		r := anyRow(d)
 		for range 5 {
 			before := r.log
@@ -345,7 +337,7 @@ func TestS33_NothingCountedEverFalls(t *testing.T) {
 
 func TestS42_ContributionDeltasTelescope(t *testing.T) {
 	t.Parallel()
-	forAll(t, func(t *testing.T, d draw) {
+	forAll(t, func(t *rapid.T, d draw) {
 		r := row{duration: int64(d(2)) * 1000 * seconds}
 		var watchers, counted int64
 		for range 10 {
@@ -370,7 +362,7 @@ func TestS42_ContributionDeltasTelescope(t *testing.T) {
 // Dated reports with times of their own may arrive in any order.
 func TestP5_ArrivalOrderDoesNotMatter(t *testing.T) {
 	t.Parallel()
-	forAll(t, func(t *testing.T, d draw) {
+	forAll(t, func(t *rapid.T, d draw) {
 		reports := make([]po.ProgressReport, 6)
 		for i := range reports {
 			reports[i] = said(i, interesting(d))
@@ -454,7 +446,7 @@ func (h history) completions() int {
 
 func TestS35_EmissionFollowsASimpleModel(t *testing.T) {
 	t.Parallel()
-	forAll(t, func(t *testing.T, d draw) {
+	forAll(t, func(t *rapid.T, d draw) {
 		var r row
 		var h history
 		var lastEvent int32

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/timestamppb"
+	"pgregory.net/rapid"
 
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
@@ -215,15 +216,24 @@ type world struct {
 func TestS42_StateMachineAgreesWithASimpleModel(t *testing.T) {
 	t.Parallel()
 	s := newCinema(t)
-	const cases = 12
-	for seed := range uint64(cases) {
-		w := &world{t: t, s: s, d: seeded(seed), model: newModel(), users: newUsers(2), videos: newVideos(2)}
-		t.Logf("seed %d", seed)
+	rapid.Check(t, func(rt *rapid.T) {
+		d := func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "choice") }
+		w := &world{t: shrinkable{t, rt}, s: s, d: d, model: newModel(), users: newUsers(2), videos: newVideos(2)}
 		w.sequential(30)
 		w.concurrent(8, 8)
 		w.requireInvariants()
-	}
+	})
 }
+
+// shrinkable fails the rapid case rather than the test, so that rapid looks for a smaller one.
+type shrinkable struct {
+	testing.TB
+	rt *rapid.T
+}
+
+func (s shrinkable) Errorf(format string, args ...any) { s.rt.Errorf(format, args...) }
+func (s shrinkable) FailNow()                          { s.rt.FailNow() }
+func (s shrinkable) Logf(format string, args ...any)   { s.rt.Logf(format, args...) }
 
 // sequential checks every answer against the model.
 func (w *world) sequential(steps int) {
@@ -264,12 +274,13 @@ func (w *world) concurrent(writers, each int) {
 	dated, others := w.videos[0], w.videos[1:]
 	plans := make([][]command, writers)
 	for i := range plans {
-		for range each {
+		for n := range each {
 			if w.d(2) == 0 {
 				plans[i] = append(plans[i], anyCommand(w.d, pick(w.d, w.users...), pick(w.d, others...), nil))
 				continue
 			}
-			when := now.Add(-time.Duration(1+w.d(3_000_000_000)) * time.Microsecond)
+			// The last digits make the times different.
+			when := now.Add(-time.Duration(1000*w.d(3_000_000)+1+i*each+n) * time.Microsecond)
 			c := anyCommand(w.d, pick(w.d, w.users...), dated, &when)
 			if c.goal == nil {
 				w.model.apply(c, now)
