@@ -1,10 +1,12 @@
 package models
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -48,10 +50,38 @@ func CheckExtra(prefix string, extra map[string]any) []Violation {
 	if len(found) > 0 {
 		return found // what is not valid JSON cannot be measured
 	}
-	if text, err := json.Marshal(extra); err != nil || len(text) > maxExtraBytes {
+	if jsonSize(extra) > maxExtraBytes {
 		add(prefix, "must be at most %d bytes as JSON", maxExtraBytes)
 	}
 	return found
+}
+
+// jsonSize is the size of a checked value as JSON, its numbers written out as the database does: 1e300 has
+// 301 digits there.
+func jsonSize(value any) int {
+	switch v := value.(type) {
+	case float64:
+		return len(strconv.FormatFloat(v, 'f', -1, 64))
+	case []any:
+		size := len("[]") + max(0, len(v)-1)
+		for _, item := range v {
+			size += jsonSize(item)
+		}
+		return size
+	case map[string]any:
+		size := len("{}") + max(0, len(v)-1)
+		for key, item := range v {
+			size += jsonSize(key) + len(":") + jsonSize(item)
+		}
+		return size
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // the six-byte escapes of < > & are Go's, not JSON's
+	if err := encoder.Encode(value); err != nil {
+		return maxExtraBytes + 1
+	}
+	return text.Len() - len("\n")
 }
 
 // checkValue checks a JSON value that may nest levels more.

@@ -50,10 +50,13 @@ func translate(err error) error {
 	case errors.Is(err, pgx.ErrTxCommitRollback):
 		return models.ErrTransactionConflict.Because(err)
 	}
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return models.ErrUnavailable.Because(err) // whatever the server's reason to refuse us
+	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		var connect *pgconn.ConnectError
-		if errors.As(err, &connect) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) || isConnectionLoss(err) {
+		if pgconn.Timeout(err) || pgconn.SafeToRetry(err) || isConnectionLoss(err) {
 			return models.ErrUnavailable.Because(err)
 		}
 		return err

@@ -143,19 +143,23 @@ func (r *request) instant(field string, t *timestamppb.Timestamp) *time.Time {
 
 // claimed reads when something happened, from the request and the client's clock header (S5).
 func (r *request) claimed(field string, t *timestamppb.Timestamp) models.ClaimedTime {
-	claimed := models.ClaimedTime{OccurredAt: r.instant(field, t)}
+	claimed := models.ClaimedTime{OccurredAt: r.instant(field, t), ClientNow: r.clientNow()}
+	// With the client's clock, only the corrected time can be judged: by ClaimedTime.Effective.
+	if claimed.ClientNow == nil && claimed.OccurredAt != nil && claimed.OccurredAt.Before(models.Earliest) {
+		r.violate(field, "must not be before 2000-01-01")
+	}
+	return claimed
+}
+
+// clientNow is the client's clock header; nil when it did not send one.
+func (r *request) clientNow() *time.Time {
 	if r.headers.ClientTime == "" {
-		// With the client's clock, only the corrected time can be judged: by ClaimedTime.Effective.
-		if claimed.OccurredAt != nil && claimed.OccurredAt.Before(models.Earliest) {
-			r.violate(field, "must not be before 2000-01-01")
-		}
-		return claimed
+		return nil
 	}
 	now, err := time.Parse(time.RFC3339Nano, r.headers.ClientTime)
 	if err != nil || now.Year() < 1 || now.Year() > 9999 {
 		r.violate("x-md-client-time", "must be an RFC 3339 time")
-		return claimed
+		return nil
 	}
-	claimed.ClientNow = &now
-	return claimed
+	return &now
 }

@@ -107,25 +107,31 @@ func (p *patchReader) normalize(raw []string, withProfile bool) map[string]bool 
 		all = append(all, pathDisplayName, pathAvatarURL)
 	}
 	paths := map[string]bool{}
+	var whole, part bool // of the preferences
 	for _, given := range raw {
 		path := strings.TrimPrefix(strings.TrimPrefix(given, "profile."), "preferences.")
 		key, isKey := strings.CutPrefix(path, pathExtra+".")
 		switch {
-		case path == pathAll && len(raw) == 1:
+		case given == pathAll && len(raw) == 1: // below a prefix it would reach beyond it
 			for _, f := range all {
 				paths[f] = true
 			}
-		case path == pathAll:
+		case given == pathAll:
 			p.violate("update_mask", "`*` must be the only path")
 		case path == pathPreferences:
+			whole = true
 			for _, f := range all[:3] {
 				paths[f] = true
 			}
 		case isKey && key != "", allowed[path]:
 			paths[path] = true
+			part = part || (path != pathDisplayName && path != pathAvatarURL)
 		default:
 			p.violate("update_mask", fmt.Sprintf("unknown path %q", abbreviate(given)))
 		}
+	}
+	if whole && part {
+		p.violate("update_mask", "must not have both `preferences` and a part of it")
 	}
 	for path := range paths {
 		if strings.HasPrefix(path, pathExtra+".") && paths[pathExtra] {
@@ -195,9 +201,34 @@ func (p *patchReader) readPath(path string, masked bool) {
 
 // extra reads the request's extra as JSON values and checks it.
 func (p *patchReader) extra() map[string]any {
-	values := p.prefs.GetExtra().AsMap()
+	values := jsonObject(p.prefs.GetExtra())
 	p.checkExtra(values)
 	return values
+}
+
+// jsonObject is s.AsMap, which would turn NaN and the infinities into text.
+func jsonObject(s *structpb.Struct) map[string]any {
+	object := make(map[string]any, len(s.GetFields()))
+	for key, value := range s.GetFields() {
+		object[key] = jsonValue(value)
+	}
+	return object
+}
+
+func jsonValue(v *structpb.Value) any {
+	switch kind := v.GetKind().(type) {
+	case *structpb.Value_NumberValue:
+		return kind.NumberValue
+	case *structpb.Value_StructValue:
+		return jsonObject(kind.StructValue)
+	case *structpb.Value_ListValue:
+		items := make([]any, len(kind.ListValue.GetValues()))
+		for i, item := range kind.ListValue.GetValues() {
+			items[i] = jsonValue(item)
+		}
+		return items
+	}
+	return v.AsInterface()
 }
 
 func (p *patchReader) checkExtra(values map[string]any) {

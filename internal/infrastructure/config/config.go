@@ -66,6 +66,11 @@ func Parse(text []byte) (*confpb.Bootstrap, error) {
 
 // withoutValues keeps the complaint and the key of a protojson error but not the offending value.
 func withoutValues(message string) string {
+	for _, complaint := range []string{"unexpected token", "invalid google.protobuf."} {
+		if i := strings.Index(message, complaint); i >= 0 {
+			return message[:i] + "unexpected value"
+		}
+	}
 	if i := strings.Index(message, "invalid value"); i >= 0 {
 		_, after, _ := strings.Cut(message[i:], " field ")
 		return message[:i] + "invalid value for field " + firstWord(after)

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
@@ -96,13 +95,7 @@ func set(conf *confpb.Bootstrap, key, value string) error {
 	if err := protojson.Unmarshal(text, part); err != nil {
 		return fmt.Errorf("not a valid value for %s", key)
 	}
-	if field.IsList() {
-		clearLeaf(conf, path)
-	}
-	proto.Merge(conf, part)
-	if !field.HasPresence() && !field.IsList() {
-		copyLeaf(conf, part, path) // Merge skips zero values such as false
-	}
+	copyLeaf(conf, part, path) // not Merge: it skips false, appends to lists and adds 1s to 0.5s
 	return nil
 }
 
@@ -121,11 +114,6 @@ func parent(conf *confpb.Bootstrap, path []string) (protoreflect.Message, protor
 		m = m.Mutable(m.Descriptor().Fields().ByName(protoreflect.Name(name))).Message()
 	}
 	return m, m.Descriptor().Fields().ByName(protoreflect.Name(path[len(path)-1]))
-}
-
-func clearLeaf(conf *confpb.Bootstrap, path []string) {
-	m, field := parent(conf, path)
-	m.Clear(field)
 }
 
 func copyLeaf(conf, from *confpb.Bootstrap, path []string) {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
+	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 )
@@ -43,14 +45,21 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 			problems = append(problems, fmt.Errorf("cursor.keys[%d]: the development key is refused in production", i))
 		}
 	}
-	if dsn, err := url.Parse(conf.GetData().GetPostgres().GetUrl()); err == nil && !IsLoopback(dsn.Host) {
-		switch dsn.Query().Get("sslmode") {
-		case "require", "verify-ca", "verify-full":
-		default:
-			problems = append(problems, errors.New("data.postgres.url: needs sslmode=require or stricter off loopback in production"))
-		}
+	if leavesInClear(conf.GetData().GetPostgres().GetUrl()) {
+		problems = append(problems, errors.New("data.postgres.url: needs sslmode=require or stricter off loopback in production"))
 	}
 	return problems
+}
+
+// leavesInClear reports whether the driver may connect to another machine without TLS: any host of dsn,
+// wherever it is written, and what sslmode falls back to. What cannot be read fails later, when it is used.
+func leavesInClear(dsn string) bool {
+	parsed, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		return false
+	}
+	targets := append([]*pgconn.FallbackConfig{{Host: parsed.Host, TLSConfig: parsed.TLSConfig}}, parsed.Fallbacks...)
+	return slices.ContainsFunc(targets, func(t *pgconn.FallbackConfig) bool { return t.TLSConfig == nil && !IsLoopback(t.Host) })
 }
 
 // IsLoopback reports whether host or host:port names only this machine. An empty host listens everywhere;

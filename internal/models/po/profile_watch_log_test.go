@@ -434,7 +434,7 @@ func (h history) completions() int {
 	count, armed := 0, true
 	for i, r := range h {
 		switch {
-		case *r.RatioBP >= 9500 && armed && !(h.late(i) && count > 0):
+		case *r.RatioBP >= 9500 && armed && (!h.late(i) || count == 0):
 			count++
 			armed = h.late(i) && h[:i].shown() < 2000
 		case *r.RatioBP < 2000 && !h.late(i):

@@ -79,6 +79,9 @@ func (c *Codec) Decode(scope Scope, text string) (*Key, error) {
 	if text == "" {
 		return nil, nil //nolint:nilnil // no token, no key: the first page
 	}
+	if len(text) != base64.RawURLEncoding.EncodedLen(tokenSize) {
+		return nil, invalid() // even Strict skips newlines: length leaves no room for them
+	}
 	token, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(token) != tokenSize || token[0] != version {
 		return nil, invalid()

@@ -1,0 +1,235 @@
+package repositories_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
+	"github.com/lingo-services/profile/internal/repositories"
+)
+
+type logsByKey = map[repositories.WatchKey]po.WatchLog
+
+// watchLog is a qualified row at half of its video, watched at noon, without anything optional.
+func watchLog(u models.UserID, v models.VideoID) po.WatchLog {
+	return po.WatchLog{
+		UserID: u, VideoID: v, PositionSeconds: 50, RatioBP: 5000, ResumeAt: noon, MaxRatioBP: 5000, QualifiedAt: ptr(noon),
+		CompletionArmed: true, FirstWatchedAt: noon, LastWatchedAt: noon, ExpiresAt: noon.AddDate(0, 6, 0),
+	}
+}
+
+// fullLog has a value in every column.
+func fullLog(u models.UserID, v models.VideoID) po.WatchLog {
+	l := watchLog(u, v)
+	l.PositionSeconds, l.RatioBP, l.MaxRatioBP, l.ResumeAt = 864_000, 1, 10_000, after(3)
+	l.ReportedSeconds, l.CountedSeconds = 315_360_000, 86_400
+	l.CompletedAt, l.CompletedCount, l.CompletionArmed = ptr(after(2)), 3, false
+	l.LastEmittedRatioBP, l.SessionID, l.SessionSeq = ptr(int32(0)), ptr("s"), ptr(int64(0))
+	l.FirstWatchedAt, l.LastWatchedAt = after(1), after(3).Add(time.Microsecond)
+	return l
+}
+
+func keyOfLog(l po.WatchLog) repositories.WatchKey {
+	return repositories.WatchKey{UserID: l.UserID, VideoID: l.VideoID}
+}
+
+func storeLogs(t testing.TB, s schema, logs ...po.WatchLog) {
+	t.Helper()
+	do(t, s, func(ctx context.Context, tx *repositories.Tx) error { return tx.WatchLogs.UpsertProgress(ctx, logs) })
+}
+
+func lockLogs(t testing.TB, s schema, keys ...repositories.WatchKey) logsByKey {
+	t.Helper()
+	return write(t, s, func(ctx context.Context, tx *repositories.Tx) (logsByKey, error) { return tx.WatchLogs.Lock(ctx, keys) })
+}
+
+func history(t testing.TB, s schema, q po.WatchQuery) []po.WatchEntry {
+	t.Helper()
+	return read(t, s, func(ctx context.Context, tx *repositories.Tx) ([]po.WatchEntry, error) {
+		return tx.WatchLogs.ListRecent(ctx, q)
+	})
+}
+
+// historyPages walks a history to its end; every page but the last is full.
+func historyPages(t testing.TB, s schema, q po.WatchQuery) (videos []models.VideoID) {
+	t.Helper()
+	for {
+		page := history(t, s, q)
+		for _, e := range page {
+			videos = append(videos, e.VideoID)
+		}
+		if len(page) < q.PageSize {
+			return videos
+		}
+		last := page[len(page)-1]
+		q.Before = &po.WatchKey{LastWatchedAt: last.Log.LastWatchedAt, VideoID: last.VideoID}
+	}
+}
+
+func TestM97_WatchLogsComeBackAsStored(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	storeLogs(t, s)
+	require.Empty(t, lockLogs(t, s))
+	unqualified := watchLog(user(2), video(1))
+	unqualified.QualifiedAt, unqualified.RatioBP, unqualified.MaxRatioBP = nil, 0, 0
+	logs := []po.WatchLog{fullLog(user(3), video(1)), watchLog(user(1), video(2)), unqualified}
+	want := logsByKey{}
+	for _, l := range logs {
+		want[keyOfLog(l)] = l
+	}
+	storeLogs(t, s, logs[0])
+	storeLogs(t, s, logs...)
+	absent := repositories.WatchKey{UserID: user(1), VideoID: video(1)} // a user and a video that exist, but not together
+	require.Equal(t, want, lockLogs(t, s, keyOfLog(logs[2]), keyOfLog(logs[0]), absent, keyOfLog(logs[1]), keyOfLog(logs[0])))
+}
+
+func TestM97_StoringAWatchLogReplacesEveryColumn(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.stopClock(t, noon)
+	full, plain := fullLog(user(1), video(1)), watchLog(user(1), video(1))
+	for _, l := range []po.WatchLog{plain, full, plain} {
+		storeLogs(t, s, l)
+		require.Equal(t, logsByKey{keyOfLog(l): l}, lockLogs(t, s, keyOfLog(l)))
+	}
+}
+
+func TestS30_LockedWatchLogWaitsForItsHolder(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	l := watchLog(newUser(), newVideo())
+	storeLogs(t, s, l)
+	release := s.hold(t, "SELECT FROM profile.watch_logs FOR UPDATE")
+	done := later(func() error {
+		return s.Write(t.Context(), models.UserActor(l.UserID), func(ctx context.Context, tx *repositories.Tx) error {
+			_, err := tx.WatchLogs.Lock(ctx, []repositories.WatchKey{keyOfLog(l)})
+			return err
+		})
+	})
+	s.awaitBlocked(t, 1)
+	release()
+	require.NoError(t, <-done)
+}
+
+func TestS50_HistoryPagesGiveEveryRowOnceInATotalOrder(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.stopClock(t, after(100))
+	var want []models.VideoID
+	for n := range byte(9) {
+		l := watchLog(user(1), video(n))
+		l.LastWatchedAt = after(int(n) / 3) // ties in time
+		storeLogs(t, s, l, watchLog(user(2), video(n)))
+		want = append(want, video(n))
+	}
+	slices.Reverse(want)
+	for _, size := range []int{1, 2, 3, 4, 50} {
+		require.Equal(t, want, historyPages(t, s, po.WatchQuery{UserID: user(1), PageSize: size}), "page size %d", size)
+	}
+	require.Empty(t, history(t, s, po.WatchQuery{UserID: newUser(), PageSize: 5}))
+}
+
+func TestS36_UnqualifiedRowsAreNotHistory(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.stopClock(t, noon)
+	hidden := watchLog(user(1), video(1))
+	hidden.QualifiedAt = nil
+	storeLogs(t, s, hidden, watchLog(user(1), video(2)))
+	require.Equal(t, []models.VideoID{video(2)}, historyPages(t, s, po.WatchQuery{UserID: user(1), PageSize: 5}))
+}
+
+func TestS43_ExpiredRowsVanishAtTheirTime(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	l := watchLog(user(1), video(1))
+	l.ExpiresAt = after(10)
+	storeLogs(t, s, l)
+	for offset, want := range map[time.Duration]int{-time.Microsecond: 1, 0: 0, time.Hour: 0} {
+		s.stopClock(t, after(10).Add(offset))
+		require.Len(t, history(t, s, po.WatchQuery{UserID: user(1), PageSize: 5}), want, "%s from expiry", offset)
+	}
+	require.Len(t, lockLogs(t, s, keyOfLog(l)), 1, "the row itself is the pruner's")
+}
+
+func TestS53_HistoryFilters(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.stopClock(t, after(100))
+	for n := byte(1); n <= 4; n++ {
+		l := watchLog(user(1), video(n))
+		l.LastWatchedAt = after(int(n))
+		if n%2 == 0 {
+			l.CompletedAt, l.CompletedCount = ptr(after(int(n))), 1
+		}
+		storeLogs(t, s, l)
+	}
+	for name, tc := range map[string]struct {
+		q    po.WatchQuery
+		want []byte
+	}{
+		"none":                {po.WatchQuery{}, []byte{4, 3, 2, 1}},
+		"completed":           {po.WatchQuery{Completion: models.Completed}, []byte{4, 2}},
+		"in progress":         {po.WatchQuery{Completion: models.InProgress}, []byte{3, 1}},
+		"after is inclusive":  {po.WatchQuery{WatchedAfter: ptr(after(3))}, []byte{4, 3}},
+		"before is exclusive": {po.WatchQuery{WatchedBefore: ptr(after(3))}, []byte{2, 1}},
+		"range":               {po.WatchQuery{WatchedAfter: ptr(after(2)), WatchedBefore: ptr(after(4))}, []byte{3, 2}},
+		"empty range":         {po.WatchQuery{WatchedAfter: ptr(after(3)), WatchedBefore: ptr(after(3))}, nil},
+		"both kinds":          {po.WatchQuery{Completion: models.Completed, WatchedAfter: ptr(after(3))}, []byte{4}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var want []models.VideoID
+			for _, n := range tc.want {
+				want = append(want, video(n))
+			}
+			tc.q.UserID, tc.q.PageSize = user(1), 1
+			require.Equal(t, want, historyPages(t, s, tc.q))
+		})
+	}
+}
+
+func TestS51_HistoryHidesWhatTheCallerMayNotSee(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.stopClock(t, after(100))
+	for n, c := range map[byte]po.VideoChange{
+		1: {Status: ptr("ready"), VisibilityStatus: ptr("public")},
+		2: {Status: ptr("ready"), VisibilityStatus: ptr("private"), UploaderID: ptr(user(9))},
+		3: {Status: ptr("processing"), VisibilityStatus: ptr("public"), UploaderID: ptr(user(1))},
+		4: {Status: ptr("deleted"), VisibilityStatus: ptr("public"), UploaderID: ptr(user(1))},
+	} {
+		catalog(t, s, video(n), func(to *po.VideoChange) {
+			to.Status, to.VisibilityStatus, to.UploaderID = c.Status, c.VisibilityStatus, c.UploaderID
+		})
+	}
+	for n := byte(1); n <= 5; n++ { // 5 is unknown
+		l := watchLog(user(1), video(n))
+		l.LastWatchedAt = after(int(n))
+		storeLogs(t, s, l)
+	}
+	require.Equal(t, []models.VideoID{video(5), video(3), video(1)}, historyPages(t, s, po.WatchQuery{UserID: user(1), PageSize: 2}))
+	require.Equal(t, []models.VideoID{video(5), video(4), video(3), video(2), video(1)},
+		historyPages(t, s, po.WatchQuery{UserID: user(1), PageSize: 2, IncludeUnavailable: true}))
+}
+
+func TestM97_ListedWatchLogCarriesVideoAndCounters(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.stopClock(t, after(5))
+	catalog(t, s, video(1))
+	moveVideos(t, s, po.StatsDelta{VideoID: video(1), Watchers: 1})
+	l := fullLog(user(1), video(1))
+	storeLogs(t, s, l)
+	entries := history(t, s, po.WatchQuery{UserID: user(1), PageSize: 5})
+	require.Len(t, entries, 1)
+	require.Equal(t, l, entries[0].Log)
+	require.Equal(t, po.VideoStats{UniqueWatchers: 1, Version: 1, UpdatedAt: after(5)}, entries[0].Stats)
+	require.Equal(t, models.Available, entries[0].Availability)
+	require.Equal(t, ptr("t"), entries[0].Video.Title)
+}

@@ -1,0 +1,115 @@
+package repositories_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
+	"github.com/lingo-services/profile/test/testkit"
+)
+
+// catalogHistory draws what a catalog might say of one video: each version once, each field absent,
+// cleared or set. Its order is that of versions.
+func catalogHistory(r *rapid.T) []po.VideoChange {
+	versions := rapid.SliceOfNDistinct(rapid.Int64Range(1, 20), 1, 7, rapid.ID[int64]).Draw(r, "versions")
+	slices.Sort(versions)
+	changes := make([]po.VideoChange, len(versions))
+	for i, version := range versions {
+		changes[i] = po.VideoChange{
+			Kind: rapid.SampledFrom([]po.ChangeKind{po.VideoUpdated, po.VideoCreated, po.VideoDeleted}).Draw(r, "kind"), Version: version,
+			UploaderID:        maybe(r, "uploader", models.UserID{}, user(1), user(2)),
+			Title:             maybe(r, "title", "", "a", "b", "c"),
+			Description:       maybe(r, "description", "", "d", "e"),
+			DurationMicros:    maybe(r, "duration", int64(-1), 0, 1_000_000),
+			ThumbnailURL:      maybe(r, "thumbnail", "", "f", "g"),
+			HLSMasterPlaylist: maybe(r, "playlist", "", "h", "i"),
+			Status:            maybe(r, "status", "", "ready", "processing", "deleted"),
+			VisibilityStatus:  maybe(r, "visibility", "", "public", "private"),
+			PublishedAt:       maybe(r, "published", time.Time{}, noon, after(1)),
+		}
+	}
+	return changes
+}
+
+func maybe[T any](r *rapid.T, label string, values ...T) *T {
+	return rapid.Ptr(rapid.SampledFrom(values), true).Draw(r, label)
+}
+
+// disturbed draws the history in some order, with some of it delivered again.
+func disturbed(r *rapid.T, changes []po.VideoChange) []po.VideoChange {
+	again := rapid.SliceOfN(rapid.SampledFrom(changes), 0, 4).Draw(r, "again")
+	return rapid.Permutation(append(slices.Clone(changes), again...)).Draw(r, "delivered")
+}
+
+// foldInBatches delivers changes about a video of their own and returns its row.
+func foldInBatches(t testing.TB, s schema, changes []po.VideoChange, size int) (row string) {
+	t.Helper()
+	id := newVideo()
+	for batch := range slices.Chunk(changes, size) {
+		fold(t, s, about(id, batch)...)
+	}
+	return testkit.One[string](t, s.DB,
+		"SELECT (to_jsonb(v) - 'video_id' - 'created_at' - 'updated_at')::text FROM profile.videos_projection v WHERE video_id = $1", id.String())
+}
+
+func about(id models.VideoID, changes []po.VideoChange) []po.VideoChange {
+	changes = slices.Clone(changes)
+	for i := range changes {
+		changes[i].VideoID = id
+	}
+	return changes
+}
+
+func TestS72_AnyOrderAndRepetitionEndsInTheSameRow(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	const deliveries = 3
+	rapid.Check(t, func(r *rapid.T) {
+		history := catalogHistory(r)
+		inOrder := foldInBatches(t, s, history, 1)
+		for range deliveries {
+			require.Equal(r, inOrder, foldInBatches(t, s, disturbed(r, history), rapid.IntRange(1, 5).Draw(r, "batch")))
+		}
+	})
+}
+
+// The other half of order-freedom: the row is not merely always the same, it is the newest word on each field.
+func TestS71_EveryFieldIsTheNewestWordOnIt(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	rapid.Check(t, func(r *rapid.T) {
+		history := catalogHistory(r)
+		want := po.Video{VideoID: newVideo()}
+		for _, c := range history {
+			want.Version = c.Version
+			newest(&want.UploaderID, c.UploaderID, models.UserID{})
+			newest(&want.Title, c.Title, "")
+			newest(&want.Description, c.Description, "")
+			newest(&want.DurationMicros, c.DurationMicros, -1)
+			newest(&want.ThumbnailURL, c.ThumbnailURL, "")
+			newest(&want.HLSMasterPlaylist, c.HLSMasterPlaylist, "")
+			newest(&want.Status, c.Status, "")
+			newest(&want.VisibilityStatus, c.VisibilityStatus, "")
+			newest(&want.PublishedAt, c.PublishedAt, time.Time{})
+		}
+		fold(t, s, about(want.VideoID, disturbed(r, history))...)
+		got := videosOf(t, s, want.VideoID)[want.VideoID]
+		got.UpdatedAt, got.Availability = time.Time{}, ""
+		require.Equal(r, want, got)
+	})
+}
+
+func newest[T comparable](field **T, said *T, cleared T) {
+	switch {
+	case said == nil:
+	case *said == cleared:
+		*field = nil
+	default:
+		*field = said
+	}
+}
