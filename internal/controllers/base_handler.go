@@ -10,7 +10,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	grpcproto "google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/controllers/dto"
@@ -59,12 +64,16 @@ func NewBaseHandler(auth identity.Authenticator, timeouts Timeouts, enabled Enab
 	return &BaseHandler{auth, timeouts, enabled, log, observer}, nil
 }
 
-// Intercept wraps every unary call of the server. Methods of other services (health, reflection) pass
-// through; ProfileService gets its error mapping, log line, deadline and subject here.
+// Intercept wraps every unary call of the server. ProfileService gets its error mapping, log line, deadline
+// and subject here; health passes through; what else the framework registers (channelz, its metadata) is
+// not served.
 func (b *BaseHandler) Intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	policy, ours := policies[info.FullMethod]
-	if !ours {
+	switch {
+	case info.FullMethod == grpc_health_v1.Health_Check_FullMethodName, info.FullMethod == grpc_health_v1.Health_List_FullMethodName:
 		return handler(ctx, req)
+	case !ours:
+		return nil, problem.Status(models.ErrMethodNotAvailable).Err()
 	}
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, b.timeouts.of(policy.Budget))
@@ -173,17 +182,38 @@ func malformed(ctx context.Context) error {
 	return err
 }
 
-// ServiceDesc is ProfileService whose undecodable messages are INVALID_ARGUMENT after authentication;
-// gRPC itself would answer INTERNAL before any interceptor runs.
+// undecoded takes the bytes of a request as they are.
+type undecoded struct{ wire []byte }
+
+type codec struct{ encoding.CodecV2 }
+
+// Codec is gRPC's protobuf codec that can also leave a request undecoded. The server that serves ServiceDesc
+// needs it: when a codec fails, gRPC answers INTERNAL by itself, whatever the handler returns.
+func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2(grpcproto.Name)} }
+
+// Unmarshal implements encoding.CodecV2.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if request, ok := v.(*undecoded); ok {
+		request.wire = data.Materialize()
+		return nil
+	}
+	return c.CodecV2.Unmarshal(data, v)
+}
+
+// ServiceDesc is ProfileService whose undecodable messages are INVALID_ARGUMENT after authentication.
 func ServiceDesc() grpc.ServiceDesc {
 	desc := profilev1.ProfileService_ServiceDesc
 	methods := make([]grpc.MethodDesc, len(desc.Methods))
 	for i, m := range desc.Methods {
 		generated := m.Handler
-		m.Handler = func(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+		m.Handler = func(srv any, ctx context.Context, receive func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 			var undecodable error
-			tolerant := func(message any) error {
-				undecodable = decode(message)
+			decode := func(message any) error {
+				var request undecoded
+				if err := receive(&request); err != nil {
+					return err // too large, or the stream broke: gRPC has answered
+				}
+				undecodable = proto.Unmarshal(request.wire, message.(proto.Message))
 				return nil
 			}
 			marking := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
@@ -192,7 +222,7 @@ func ServiceDesc() grpc.ServiceDesc {
 				}
 				return interceptor(ctx, req, info, handler)
 			}
-			return generated(srv, ctx, tolerant, marking)
+			return generated(srv, ctx, decode, marking)
 		}
 		methods[i] = m
 	}

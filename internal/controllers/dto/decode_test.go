@@ -81,7 +81,7 @@ func TestS8_EveryViolationIsReportedAtOnceSortedByField(t *testing.T) {
 	d := decoder(t)
 	stranger := identity.Subject{Violations: []models.Violation{{Field: "user_id", Description: "is required when a service calls"}}}
 	_, _, err := d.MutateFavorite(stranger, dto.Headers{IdempotencyKey: "not visible", ClientTime: "yesterday"}, &profilev1.MutateFavoriteRequest{
-		VideoId: "no", FavoriteType: 9, IdempotencyKey: strings.Repeat("k", 129), OccurredAt: &timestamppb.Timestamp{Nanos: -1},
+		VideoId: "no", FavoriteType: 9, IdempotencyKey: strings.Repeat("k", 129), OccurredAt: &timestamppb.Timestamp{Seconds: 1},
 	})
 	require.Equal(t, []string{
 		"action", "favorite_type", "idempotency_key", "occurred_at", "user_id", "video_id", "x-md-client-time", "x-md-idempotency-key",
@@ -220,10 +220,11 @@ func TestS5_InvalidTimesAreRefused(t *testing.T) {
 		})
 		require.Equal(t, []string{"filter.watched_after", "filter.watched_before"}, fields(t, err), name)
 	}
-	// Too early is judged later, after the correction by the client's clock.
-	require.Empty(t, favoriteFields(t, none, favorite(func(r *profilev1.MutateFavoriteRequest) {
-		r.OccurredAt = &timestamppb.Timestamp{Seconds: 1}
-	})))
+	early := favorite(func(r *profilev1.MutateFavoriteRequest) {
+		r.OccurredAt = &timestamppb.Timestamp{Seconds: 946684799, Nanos: 999_999_999}
+	})
+	require.Equal(t, []string{"occurred_at"}, favoriteFields(t, none, early), "before 2000")
+	require.Empty(t, favoriteFields(t, dto.Headers{ClientTime: "1999-12-31T23:59:59Z"}, early), "judged after the correction by the client's clock")
 	for _, text := range []string{"yesterday", "2030-01-02", "2030-01-02T03:04:05", "1893553445", "2030-13-01T00:00:00Z", "0000-01-01T00:00:00Z"} {
 		require.Equal(t, []string{"x-md-client-time"}, favoriteFields(t, dto.Headers{ClientTime: text}, favorite(nil)), text)
 	}

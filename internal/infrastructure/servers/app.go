@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/go-kratos/kratos/v2"
 	kratoslog "github.com/go-kratos/kratos/v2/log"
@@ -13,6 +14,10 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
 )
+
+// shareLogger: Kratos has one logger per process and reads it without a lock, so that a second App must not
+// replace it while the first one runs.
+var shareLogger sync.Once
 
 // App is the running service.
 type App struct {
@@ -24,15 +29,14 @@ type App struct {
 // NewApp runs the servers together. On a stop signal it turns not ready, stops accepting, lets running
 // calls finish within the drain time, and only then returns.
 func NewApp(conf *confpb.Bootstrap, log *slog.Logger, l Listeners, g *kgrpc.Server, admin *Admin, probe *health.Server) *App {
-	logger := observability.KratosLogger(log)
-	kratoslog.SetLogger(logger)
+	shareLogger.Do(func() { kratoslog.SetLogger(observability.KratosLogger(log)) })
+	calls := draining{g, make(chan struct{})}
 	return &App{
 		Listeners: l,
 		log:       log,
 		App: kratos.New(
 			kratos.Name("profile"),
-			kratos.Logger(logger),
-			kratos.Server(g, admin),
+			kratos.Server(calls, lasting{admin, calls.done}),
 			kratos.StopTimeout(conf.GetServer().GetTimeouts().GetDrain().AsDuration()),
 			kratos.BeforeStop(func(context.Context) error {
 				probe.Shutdown()
@@ -40,6 +44,35 @@ func NewApp(conf *confpb.Bootstrap, log *slog.Logger, l Listeners, g *kgrpc.Serv
 			}),
 		),
 	}
+}
+
+// draining tells when its server has answered the last call.
+type draining struct {
+	*kgrpc.Server
+	done chan struct{}
+}
+
+// Stop implements transport.Server.
+func (d draining) Stop(ctx context.Context) error {
+	defer close(d.done)
+	return d.Server.Stop(ctx)
+}
+
+// lasting answers probes, which must see "not ready", until the calls have been drained.
+type lasting struct {
+	*Admin
+	drained <-chan struct{}
+}
+
+// Stop implements transport.Server.
+func (l lasting) Stop(ctx context.Context) error {
+	select {
+	case <-l.drained:
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
+	defer cancel()
+	return l.Admin.Stop(ctx)
 }
 
 // Run serves until a stop signal, ctx ending or a server failing.

@@ -64,6 +64,7 @@ func NewGRPC(conf *confpb.Bootstrap, l Listeners, base *controllers.BaseHandler,
 		kgrpc.Options(
 			grpc.MaxRecvMsgSize(int(conf.GetServer().GetMaxRequestBytes())),
 			grpc.MaxConcurrentStreams(maxConcurrentStreams),
+			grpc.ForceServerCodecV2(controllers.Codec()),
 		),
 	}
 	if !conf.GetServer().GetReflection() {

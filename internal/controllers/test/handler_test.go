@@ -1,0 +1,193 @@
+package test
+
+import (
+	"context"
+	"encoding/base64"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
+	"github.com/lingo-services/profile/test/testkit"
+)
+
+func withoutInsecureMode(c *confpb.Bootstrap) { c.Auth.InsecureDev, c.Auth.DevServices = false, nil }
+
+// broken is a request that names user and breaks every other rule it can.
+func broken(user string) *profilev1.MutateFavoriteRequest {
+	return &profilev1.MutateFavoriteRequest{UserId: user, VideoId: "no", IdempotencyKey: "not visible"}
+}
+
+func TestS87_AuthenticationComesFirst(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	_, err := s.As().MutateFavorite(t.Context(), broken("rubbish"))
+	testkit.RequireError(t, err, codes.Unauthenticated, models.ReasonUnauthenticated)
+	for _, m := range methods() {
+		testkit.RequireError(t, call(t, s, m, []byte{0xff, 0xff}, nil), codes.Unauthenticated, models.ReasonUnauthenticated)
+	}
+}
+
+func TestS87_AuthorisationComesBeforeValidation(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	_, err := s.AsUser(testkit.NewUser()).MutateFavorite(t.Context(), broken(testkit.NewUser().String()))
+	testkit.RequireError(t, err, codes.PermissionDenied, models.ReasonPermissionDenied)
+	_, err = s.AsService("reader").MutateFavorite(t.Context(), broken("rubbish"))
+	testkit.RequireError(t, err, codes.PermissionDenied, models.ReasonPermissionDenied)
+	_, err = s.AsUser(testkit.NewUser()).PurgeUserData(t.Context(), &profilev1.PurgeUserDataRequest{UserId: "rubbish"})
+	testkit.RequireError(t, err, codes.PermissionDenied, models.ReasonPermissionDenied)
+}
+
+func TestS87_ValidationComesBeforeTheStoredAnswer(t *testing.T) {
+	t.Parallel()
+	s, user := testkit.New(t), testkit.NewUser()
+	req := like()
+	req.IdempotencyKey = "k"
+	_, err := s.AsUser(user).MutateFavorite(t.Context(), req)
+	require.NoError(t, err)
+	req.Action = 99
+	_, err = s.AsUser(user).MutateFavorite(t.Context(), req)
+	testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument)
+}
+
+func TestS87_TheStoredAnswerComesBeforeTheBusinessRules(t *testing.T) {
+	t.Parallel()
+	s, user := testkit.New(t), testkit.NewUser()
+	req := like()
+	req.IdempotencyKey = "k"
+	first, err := s.AsUser(user).MutateFavorite(t.Context(), req)
+	require.NoError(t, err)
+	video, err := models.ParseVideoID(videoID)
+	require.NoError(t, err)
+	s.Publish(t, video, func(c *po.VideoChange) { c.Kind = po.VideoDeleted })
+
+	var header metadata.MD
+	again, err := s.AsUser(user).MutateFavorite(t.Context(), req, grpc.Header(&header))
+	require.NoError(t, err, "the video is gone, the answer is not")
+	require.True(t, proto.Equal(first, again))
+	require.Equal(t, []string{"true"}, header.Get("idempotency-replayed"))
+
+	other := proto.CloneOf(req)
+	other.FavoriteType = profilev1.FavoriteType_FAVORITE_TYPE_BOOKMARK
+	_, err = s.AsUser(user).MutateFavorite(t.Context(), other)
+	testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonIdempotencyKeyReused)
+
+	req.IdempotencyKey = ""
+	_, err = s.AsUser(testkit.NewUser()).MutateFavorite(t.Context(), req)
+	testkit.RequireError(t, err, codes.FailedPrecondition, models.ReasonVideoUnavailable)
+}
+
+func TestS89_UndecodableMessagesAreInvalidArgumentAndDoNothing(t *testing.T) {
+	t.Parallel()
+	s, user := furnished(t)
+	before := contents(t, s.DB)
+	for _, m := range methods() {
+		for note, tail := range map[string][]byte{"truncated": {0x12, 0x7f, 'x'}, "invalid UTF-8": bytesField(1, "\xff")} {
+			err := call(t, s, m, append(encoded(t, m, user), tail...), caller(m, user))
+			details := testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument)
+			require.Equal(t, []string{""}, details.Fields(), "%s %s: no field can be blamed", m.Name(), note)
+		}
+	}
+	require.Equal(t, before, contents(t, s.DB))
+}
+
+func TestS8_ViolationsReachTheCallerTogether(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	_, err := s.AsService("writer").MutateFavorite(t.Context(), broken(""))
+	details := testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument)
+	require.Equal(t, []string{"action", "favorite_type", "idempotency_key", "user_id", "video_id"}, details.Fields())
+}
+
+func TestS89_ErrorsCarryWhatTheCatalogueSays(t *testing.T) {
+	t.Parallel()
+	s, user := testkit.New(t), testkit.NewUser()
+	_, err := s.AsUser(user).GetProfile(t.Context(), &profilev1.GetProfileRequest{})
+	details := testkit.RequireError(t, err, codes.NotFound, models.ReasonProfileNotFound)
+	require.Nil(t, details.Retry)
+	require.Nil(t, details.BadRequest)
+
+	_, err = s.As("x-apigateway-api-userinfo", userInfo(user), "x-md-if-match", `"no"`).UpdateProfile(t.Context(),
+		&profilev1.UpdateProfileRequest{Profile: &profilev1.Profile{DisplayName: "Ada"}})
+	details = testkit.RequireError(t, err, codes.FailedPrecondition, models.ReasonPreconditionFailed)
+	require.Equal(t, string(models.ReasonPreconditionFailed), details.Precondition.GetViolations()[0].GetType())
+	require.Equal(t, "0", details.Info.GetMetadata()["current_version"])
+}
+
+func TestS89_InternalFailuresShowNothing(t *testing.T) {
+	t.Parallel()
+	s, user := testkit.New(t), testkit.NewUser()
+	s.DB.Exec(t, "ALTER TABLE profile.users RENAME TO gone")
+	_, err := s.AsUser(user).GetProfile(t.Context(), &profilev1.GetProfileRequest{})
+	details := testkit.RequireError(t, err, codes.Internal, models.ReasonInternal)
+	require.Nil(t, details.Retry)
+	for _, secret := range []string{"gone", "users", "relation", "SQLSTATE", "42P01", "SELECT"} {
+		require.NotContains(t, err.Error(), secret)
+	}
+	require.Contains(t, s.Log.String(), "42P01", "the log has the cause")
+}
+
+// userInfo is devstack.UserInfo with claims a gateway would add.
+func userInfo(id models.UserID, claims ...string) string {
+	document := `{"sub":"` + id.String() + `"`
+	for _, c := range claims {
+		document += "," + c
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(document + "}"))
+}
+
+func TestFeatureFlagOffAnswersUnimplementedEverywhere(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t, func(c *confpb.Bootstrap) { c.Features.EnableProfileApi = false })
+	before := contents(t, s.DB)
+	for _, m := range methods() {
+		for _, pairs := range [][]string{asUser(testkit.NewUser()), asService("admin")} {
+			err := call(t, s, m, request(t, m, ""), pairs)
+			testkit.RequireError(t, err, codes.Unimplemented, models.ReasonMethodNotAvailable)
+		}
+	}
+	require.Equal(t, before, contents(t, s.DB))
+	code, _ := admin(t, s, "/readyz")
+	require.Equal(t, 200, code, "the process itself is well")
+}
+
+func TestPurgeIsAuthorisedAndValidatedButNotServed(t *testing.T) {
+	t.Parallel()
+	s, user := testkit.New(t), testkit.NewUser()
+	req := &profilev1.PurgeUserDataRequest{UserId: user.String(), Reason: "asked"}
+	_, err := s.AsService("compliance").PurgeUserData(t.Context(), req)
+	testkit.RequireError(t, err, codes.Unimplemented, models.ReasonMethodNotAvailable)
+	_, err = s.AsUser(user).PurgeUserData(t.Context(), req)
+	testkit.RequireError(t, err, codes.PermissionDenied, models.ReasonPermissionDenied)
+	_, err = s.AsService("compliance").PurgeUserData(t.Context(), &profilev1.PurgeUserDataRequest{})
+	require.Equal(t, []string{"user_id"}, testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument).Fields())
+}
+
+func TestS91_CallersShorterDeadlineWinsAndWritesNothing(t *testing.T) {
+	t.Parallel()
+	s, user := furnished(t)
+	before := contents(t, s.DB)
+	held := holdUser(t, s, user)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		req := like()
+		req.Action = profilev1.FavoriteAction_FAVORITE_ACTION_REMOVE
+		_, err := s.AsUser(user).MutateFavorite(ctx, req)
+		done <- err
+	}()
+	held.awaitWaiter(t)
+	cancel()
+	require.Error(t, <-done)
+	awaitLog(t, s, `"reason":"CANCELLED"`)
+	held.release()
+	require.Equal(t, before, contents(t, s.DB))
+}
