@@ -25,10 +25,15 @@ func accounts() []accountCase {
 func (a accountCase) dir(t *testing.T) string {
 	t.Helper()
 	dir := openDir(t)
-	if a.uid != 0 {
-		require.NoError(t, os.Chown(dir, int(a.uid), int(a.uid)))
-	}
+	a.own(t, dir)
 	return dir
+}
+
+func (a accountCase) own(t *testing.T, path string) {
+	t.Helper()
+	if a.uid != 0 {
+		require.NoError(t, os.Chown(path, int(a.uid), int(a.uid)))
+	}
 }
 
 // with is the case with more environment.

@@ -1,10 +1,10 @@
 package devpg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 )
@@ -23,11 +23,12 @@ type boot struct {
 	freePort func() (int, error)
 }
 
-// run starts Postgres, on the preferred port when it is free, and returns once it answers and has our roles.
+// run starts Postgres, on the preferred port unless it is 0 or taken, and returns once it answers and has our
+// roles.
 func (b boot) run(ctx context.Context, preferred int) (*child, address, error) {
 	port := preferred
 	for retry := 0; ; retry++ {
-		if port == 0 || !portIsFree(port) {
+		if port == 0 {
 			free, err := b.freePort()
 			if err != nil {
 				return nil, address{}, fmt.Errorf("find a free port: %w", err)
@@ -47,14 +48,6 @@ func (b boot) run(ctx context.Context, preferred int) (*child, address, error) {
 	}
 }
 
-func portIsFree(port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
-		return false
-	}
-	return l.Close() == nil
-}
-
 func (b boot) runAt(ctx context.Context, at address) (*child, error) {
 	if err := b.tools.log.Truncate(0); err != nil {
 		return nil, err
@@ -63,7 +56,10 @@ func (b boot) runAt(ctx context.Context, at address) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := prepare(ctx, at, b.secrets, func() error { return b.exited(postgres) }); err != nil {
+	alive, cancel := postgres.whileRunning(ctx)
+	defer cancel()
+	if err := prepare(alive, at, b.secrets); err != nil {
+		err = cmp.Or(b.exited(postgres), err)
 		return nil, b.tools.withLog(errors.Join(err, abort(ctx, postgres.stopPostgres)))
 	}
 	return postgres, nil
@@ -82,9 +78,7 @@ func (b boot) arguments(at address) []string {
 
 // exited tells whether and how the server has ended.
 func (b boot) exited(postgres *child) error {
-	select {
-	case <-postgres.done:
-	default:
+	if postgres.life.Err() == nil {
 		return nil
 	}
 	// The one line Postgres writes when it could bind no address; our locale keeps it English.

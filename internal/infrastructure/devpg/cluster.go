@@ -24,6 +24,9 @@ func openCluster(dir string, major int, who account) (cluster, error) {
 	if err := claim(c.dir, who.dirMode()); err != nil {
 		return cluster{}, &DataError{Dir: c.dir, err: err}
 	}
+	if err := who.canEnter(c.dir); err != nil {
+		return cluster{}, &DataError{Dir: c.dir, err: err}
+	}
 	if !c.exists() {
 		return c, nil
 	}
@@ -38,6 +41,26 @@ func openCluster(dir string, major int, who account) (cluster, error) {
 		return cluster{}, &DataError{Dir: c.dir, err: err}
 	}
 	return c, nil
+}
+
+// dropStalePid removes a postmaster.pid that names a process which is no Postgres: after a crash of a whole
+// machine or container its number may belong to anyone, and Postgres would refuse to start. The caller holds the
+// lock, so no server of ours is alive; one started by hand is left to Postgres to detect.
+func (c cluster) dropStalePid() error {
+	path := filepath.Join(c.data(), "postmaster.pid")
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	line, _, _ := strings.Cut(string(raw), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil || mayBePostgres(pid) {
+		return nil //nolint:nilerr // what cannot be read is Postgres' own to judge
+	}
+	return os.Remove(path)
 }
 
 func (c cluster) data() string { return filepath.Join(c.dir, "data") }

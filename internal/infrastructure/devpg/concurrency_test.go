@@ -29,7 +29,7 @@ func TestConcurrentProcessesShareOneServer(t *testing.T) {
 		url = r.Owner
 		if r.Attached {
 			attached = append(attached, p)
-			assert.Contains(t, p.attempts[0], "running server: attached: process ")
+			assert.Contains(t, p.attempts[0], "running server: attached: another process serves "+dir)
 		} else {
 			owner = p
 		}
@@ -47,27 +47,30 @@ func TestConcurrentProcessesShareOneServer(t *testing.T) {
 	assert.Equal(t, 1, query[int](t, start(t, devpg.Options{StateDir: dir}).OwnerURL(""), "SELECT n FROM shared"))
 }
 
+// The rounds after the first find the port and process id of the round before in the state file.
 func TestConcurrentStartsOfOneProcess(t *testing.T) {
 	t.Parallel()
 	o := devpg.Options{StateDir: openDir(t)}
-	servers := make([]*devpg.Server, 4)
-	var group errgroup.Group
-	for i := range servers {
-		group.Go(func() (err error) {
-			servers[i], err = devpg.Start(within(t, time.Minute), o)
-			return err
-		})
-	}
-	require.NoError(t, group.Wait())
-	var owners int
-	for _, s := range servers {
-		t.Cleanup(func() { stop(t, s) })
-		assert.Equal(t, servers[0].Pid(), s.Pid())
-		if !s.Attached() {
-			owners++
+	for range 3 {
+		servers := make([]*devpg.Server, 4)
+		var group errgroup.Group
+		for i := range servers {
+			group.Go(func() (err error) {
+				servers[i], err = devpg.Start(within(t, time.Minute), o)
+				return err
+			})
 		}
+		require.NoError(t, group.Wait())
+		var owners []*devpg.Server
+		for _, s := range servers {
+			assert.Equal(t, servers[0].Pid(), s.Pid())
+			if !s.Attached() {
+				owners = append(owners, s)
+			}
+		}
+		require.Len(t, owners, 1)
+		stop(t, owners[0])
 	}
-	assert.Equal(t, 1, owners)
 }
 
 // A start during the shutdown of another process waits for it instead of running into its files.
@@ -104,7 +107,5 @@ func TestLockWithoutServer(t *testing.T) {
 	_, err = devpg.Start(within(t, 200*time.Millisecond), devpg.Options{StateDir: dir})
 	require.ErrorContains(t, err, "another process holds "+filepath.Join(dir, "server.lock")+" and its server does not answer")
 	require.ErrorContains(t, err, "it is still starting")
-
 	require.NoError(t, lock.Close())
-	start(t, devpg.Options{StateDir: dir})
 }

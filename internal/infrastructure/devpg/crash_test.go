@@ -3,15 +3,15 @@ package devpg_test
 import (
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/lingo-services/profile/internal/infrastructure/devpg"
 )
 
 // rounds is 5, or PROFILE_DEVPG_ROUNDS for the full 50.
@@ -36,7 +36,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 			j := job{Options: processOptions{StateDir: who.dir(t)}}
 			committed := 0
 			for round := range rounds(t) {
-				delay := rand.N(2 * time.Second)
+				delay := rand.N(time.Second)
 				committed = max(committed, killWhileWriting(t, who.processConfig, j, delay))
 				committed = verifyRows(t, who.processConfig, j, committed)
 				t.Logf("round %d: killed after %s, %d rows", round, delay, committed)
@@ -83,28 +83,56 @@ func verifyRows(t *testing.T, c processConfig, j job, committed int) int {
 	return count
 }
 
-func TestKilledParentTakesItsServerAlong(t *testing.T) {
+// An ephemeral server, for which HOME does not matter: a kill -9 of its process ends it, a normal end removes it.
+func TestEphemeralServerOfAnotherProcess(t *testing.T) {
 	t.Parallel()
 	for _, who := range accounts() {
 		t.Run(who.name, func(t *testing.T) {
 			t.Parallel()
-			p := startProcess(t, who.with("TMPDIR="+who.dir(t)), job{Options: processOptions{Ephemeral: true}})
-			r := p.ready()
-			p.kill()
-			assert.Eventually(t, func() bool { return syscall.Kill(r.Pid, 0) != nil }, 5*time.Second, 10*time.Millisecond,
-				"postmaster outlives its parent")
+			c, j := who.with("TMPDIR="+who.dir(t)), job{Options: processOptions{Ephemeral: true}}
+			killed := startProcess(t, c, j)
+			abandoned := killed.ready()
+			killed.kill()
+			assert.Eventually(t, func() bool { return syscall.Kill(abandoned.Pid, 0) != nil }, 10*time.Second, 10*time.Millisecond,
+				"the postmaster outlives its parent")
+			assert.DirExists(t, abandoned.DataDirectory)
+
+			// The next one, of the same user, cleans up after the killed one and then after itself.
+			next := startProcess(t, c, j)
+			r := next.ready()
+			assert.NoDirExists(t, homeOf(abandoned.DataDirectory))
+			third := startProcess(t, who.with("TMPDIR="+filepath.Dir(homeOf(r.DataDirectory)), "PROFILE_PG_BINDIR=/nonexistent"), job{Options: j.Options})
+			third.failure()
+			assert.DirExists(t, r.DataDirectory, "a living server is left alone")
+			next.stop()
+			assert.NoDirExists(t, homeOf(r.DataDirectory))
 		})
 	}
 }
 
-func TestKilledPostmaster(t *testing.T) {
+// After a crash of the whole machine or container, the number in postmaster.pid may belong to another program of
+// the same user; Postgres alone would refuse to start.
+func TestReusedProcessID(t *testing.T) {
 	t.Parallel()
-	o := devpg.Options{StateDir: openDir(t)}
-	first := start(t, o)
-	execute(t, first.OwnerURL(""), "CREATE TABLE kept (n int); INSERT INTO kept VALUES (3)")
-	require.NoError(t, syscall.Kill(first.Pid(), syscall.SIGKILL))
-	second := start(t, o)
-	assert.False(t, second.Attached())
-	assert.Equal(t, 3, query[int](t, second.OwnerURL(""), "SELECT n FROM kept"))
-	stop(t, first) // the end of a server that is gone
+	who := accounts()[len(accounts())-1]
+	j := job{Options: processOptions{StateDir: who.dir(t)}}
+	first := startProcess(t, who.processConfig, j)
+	r := first.ready()
+	pidFile := filepath.Join(r.DataDirectory, "postmaster.pid")
+	raw, err := os.ReadFile(pidFile)
+	require.NoError(t, err)
+	first.stop()
+
+	bystander := startProcess(t, who.processConfig, job{Idle: true})
+	lines := strings.SplitN(string(raw), "\n", 2)
+	lines[0] = strconv.Itoa(bystander.cmd.Process.Pid)
+	require.NoError(t, os.WriteFile(pidFile, []byte(strings.Join(lines, "\n")), 0o600))
+	who.own(t, pidFile)
+	second := startProcess(t, who.processConfig, j)
+	assert.False(t, second.ready().Attached)
+	second.stop()
+	bystander.stop()
 }
+
+// homeOf is the directory that holds everything of a server.
+func homeOf(dataDirectory string) string { return filepath.Dir(filepath.Dir(dataDirectory)) }

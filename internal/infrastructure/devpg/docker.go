@@ -50,8 +50,7 @@ func (s *starter) container() candidate {
 
 // adopt waits for the container's server, sets up its roles and tells other processes where it is.
 func (s *starter) adopt(ctx context.Context, c container) error {
-	stillRunning := func() error { return nil } // only Docker knows; bootLimit bounds the wait
-	if err := prepare(ctx, c.at, s.home.state.Secrets, stillRunning); err != nil {
+	if err := prepare(ctx, c.at, s.home.state.Secrets); err != nil {
 		return fmt.Errorf("container: %w", err)
 	}
 	return s.home.publish("docker", c.at)

@@ -1,6 +1,9 @@
 package devpg
 
-import "context"
+import (
+	"context"
+	"os"
+)
 
 // A Change replaces a part of the machine that Start finds.
 type Change func(*machine)
@@ -53,6 +56,24 @@ var (
 	TryLock   = tryLock
 	ErrLocked = errLocked
 )
+
+// AnyBindir is the directory of the best local binaries, else of npm's, downloaded into the state directory.
+func AnyBindir(ctx context.Context, stateDir string) (string, error) {
+	s := &starter{options: Options{StateDir: stateDir}.withDefaults()}
+	who, err := postgresAccount(s.options.Getenv)
+	if err != nil {
+		return "", err
+	}
+	s.who = who
+	if err := os.Chmod(stateDir, who.dirMode()); err != nil {
+		return "", err
+	}
+	local, err := localInstallations(ctx, s.options.Getenv, thisMachine().bindirs)
+	if err != nil {
+		return "", err
+	}
+	return append(local, s.npmInstallation())[0].resolve(ctx)
+}
 
 // MarkerName is the file that makes a directory ours.
 const MarkerName = markerName

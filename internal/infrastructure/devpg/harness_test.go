@@ -28,6 +28,17 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
+// privateDir is a temporary directory that only this user may enter.
+func privateDir(t *testing.T, uid uint32) string {
+	t.Helper()
+	dir := openDir(t)
+	require.NoError(t, os.Chmod(dir, 0o700))
+	if uid != 0 {
+		require.NoError(t, os.Chown(dir, int(uid), int(uid)))
+	}
+	return dir
+}
+
 func within(t *testing.T, limit time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -35,9 +46,14 @@ func within(t *testing.T, limit time.Duration) context.Context {
 	return ctx
 }
 
-// start is devpg.Start that must work; the server ends with the test.
+// start is devpg.Start that must work, with the local binaries unless the options or changes say otherwise; the
+// server ends with the test.
 func start(t *testing.T, o devpg.Options, changes ...devpg.Change) *devpg.Server {
 	t.Helper()
+	if o.Getenv == nil {
+		o.Getenv = environment(bindirVariable, os.Getenv(bindirVariable))
+	}
+	changes = append([]devpg.Change{devpg.NoDocker}, changes...)
 	server, err := devpg.StartOn(within(t, time.Minute), o, changes...)
 	require.NoError(t, err)
 	t.Cleanup(func() { stop(t, server) })
@@ -82,8 +98,9 @@ func query[T any](t *testing.T, url, sql string) T {
 func assertDown(t *testing.T, url string) {
 	t.Helper()
 	conn, err := pgx.Connect(within(t, 5*time.Second), url)
-	if !assert.Error(t, err, "the server still answers") {
-		_ = conn.Close(t.Context())
+	if err == nil {
+		assert.NoError(t, conn.Close(t.Context()))
+		assert.Fail(t, "the server still answers")
 	}
 }
 

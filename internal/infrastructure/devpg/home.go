@@ -108,6 +108,8 @@ func attach(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	server := &Server{url: urls(s.Running, s.Secrets), pid: s.Running.Pid, attached: true, stop: leaveRunning}
-	return server, conn.Close(ctx)
+	if err := conn.Close(ctx); err != nil {
+		return nil, err
+	}
+	return &Server{url: urls(s.Running, s.Secrets), pid: s.Running.Pid, attached: true, stop: leaveRunning}, nil
 }

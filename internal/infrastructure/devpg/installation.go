@@ -85,8 +85,8 @@ func inspect(ctx context.Context, dir string) (installation, error) {
 // and in its own directory counts once.
 func behindLinks(dir string) string {
 	postgres, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
-	if real := filepath.Dir(postgres); err == nil && executable(filepath.Join(real, "initdb")) {
-		return real
+	if target := filepath.Dir(postgres); err == nil && executable(filepath.Join(target, "initdb")) {
+		return target
 	}
 	return dir
 }

@@ -36,17 +36,7 @@ func (s *starter) installed(in installation) candidate {
 // serve boots the cluster, which it creates first when it is not there. Then the server's own processes hold
 // the lock, and this one lets go of it.
 func (s *starter) serve(ctx context.Context, c cluster, t tools) (*Server, error) {
-	existed := c.exists()
-	if !existed {
-		if err := c.create(ctx, t, s.home.state.Secrets.Super, !s.options.Ephemeral); err != nil {
-			return nil, fmt.Errorf("create database: %w", err)
-		}
-	}
-	b := boot{tools: t, cluster: c, secrets: s.home.state.Secrets, settings: s.options.settings(), freePort: s.machine.freePort}
-	postgres, at, err := b.run(ctx, s.home.state.Port)
-	if err != nil && existed && ctx.Err() == nil {
-		return nil, &DataError{Dir: c.dir, err: err}
-	}
+	postgres, at, err := s.bootCluster(ctx, c, t)
 	if err != nil {
 		return nil, err
 	}
@@ -54,4 +44,23 @@ func (s *starter) serve(ctx context.Context, c cluster, t tools) (*Server, error
 		return nil, errors.Join(err, abort(ctx, postgres.stopPostgres))
 	}
 	return &Server{url: urls(at, s.home.state.Secrets), pid: at.Pid, stop: postgres.stopPostgres}, nil
+}
+
+// bootCluster fails with *DataError when the cluster existed and ctx is not the cause.
+func (s *starter) bootCluster(ctx context.Context, c cluster, t tools) (*child, address, error) {
+	b := boot{tools: t, cluster: c, secrets: s.home.state.Secrets, settings: s.options.settings(), freePort: s.machine.freePort}
+	if !c.exists() {
+		if err := c.create(ctx, t, s.home.state.Secrets.Super, !s.options.Ephemeral); err != nil {
+			return nil, address{}, fmt.Errorf("create database: %w", err)
+		}
+		return b.run(ctx, s.home.state.Port)
+	}
+	if err := c.dropStalePid(); err != nil {
+		return nil, address{}, &DataError{Dir: c.dir, err: err}
+	}
+	postgres, at, err := b.run(ctx, s.home.state.Port)
+	if err != nil && ctx.Err() == nil {
+		return nil, address{}, &DataError{Dir: c.dir, err: err}
+	}
+	return postgres, at, err
 }

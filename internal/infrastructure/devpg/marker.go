@@ -23,7 +23,7 @@ func claim(dir string, mode os.FileMode) error {
 		return err
 	}
 	if len(entries) == 0 {
-		return os.WriteFile(filepath.Join(dir, markerName), []byte(markerText), 0o644)
+		return os.WriteFile(filepath.Join(dir, markerName), []byte(markerText), 0o600)
 	}
 	return checkMarker(dir)
 }
@@ -36,16 +36,10 @@ func checkMarker(dir string) error {
 	return err
 }
 
-// removeClaimed deletes a marked directory, or names inside it. A directory that is gone already is fine.
+// removeClaimed deletes what has these names in a marked directory; what is not there is fine.
 func removeClaimed(dir string, names ...string) error {
-	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
 	if err := checkMarker(dir); err != nil {
 		return err
-	}
-	if len(names) == 0 {
-		return os.RemoveAll(dir)
 	}
 	var errs []error
 	for _, name := range names {

@@ -73,7 +73,7 @@ func (p npmPackage) fetch(ctx context.Context, cache string, getenv func(string)
 	if err := claim(cache, 0o755); err != nil {
 		return "", err
 	}
-	lock, err := waitLock(ctx, filepath.Join(cache, "npm.lock"))
+	lock, err := waitLock(ctx, filepath.Join(cache, "npm.lock"), tryLock)
 	if err != nil {
 		return "", err
 	}

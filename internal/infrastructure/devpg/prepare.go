@@ -13,12 +13,11 @@ const (
 	abortLimit = 10 * time.Second // for the end of a server that will not be used
 )
 
-// prepare waits until a server of ours answers and makes sure that it has our roles and our database. It gives
-// up when alive returns an error.
-func prepare(ctx context.Context, at address, s secrets, alive func() error) error {
+// prepare waits until a server of ours answers and makes sure that it has our roles and our database.
+func prepare(ctx context.Context, at address, s secrets) error {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
-	conn, err := waitForAnswer(ctx, at, s, alive)
+	conn, err := waitForAnswer(ctx, at, s)
 	if err != nil {
 		return err
 	}
@@ -26,12 +25,9 @@ func prepare(ctx context.Context, at address, s secrets, alive func() error) err
 	return ensureRoles(ctx, conn, s)
 }
 
-func waitForAnswer(ctx context.Context, at address, s secrets, alive func() error) (conn *pgx.Conn, err error) {
+func waitForAnswer(ctx context.Context, at address, s secrets) (conn *pgx.Conn, err error) {
 	var refusal error
 	err = poll(ctx, 10*time.Millisecond, func() (bool, error) {
-		if err := alive(); err != nil {
-			return false, err
-		}
 		conn, refusal = connectSuper(ctx, at, s)
 		if isWrongPassword(refusal) {
 			return false, fmt.Errorf("the passwords in state.json do not open this data: %w", refusal)

@@ -27,6 +27,7 @@ type job struct {
 	Options          processOptions
 	Insert           bool // add rows to a table and report each commit
 	NothingInstalled bool // see devpg.NothingInstalled
+	Idle             bool // start nothing
 }
 
 // processOptions are the devpg.Options that survive JSON.
@@ -53,6 +54,7 @@ type ready struct {
 }
 
 func processMain(raw string) int {
+	syscall.Umask(0o077) // the strictest a shell may have set
 	out := json.NewEncoder(os.Stdout)
 	var j job
 	if err := json.Unmarshal([]byte(raw), &j); err != nil {
@@ -66,6 +68,10 @@ func processMain(raw string) int {
 }
 
 func (j job) run(say func(message)) error {
+	if j.Idle {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	begin := time.Now()
@@ -149,8 +155,8 @@ func startProcess(t *testing.T, c processConfig, j job) *process {
 	raw, err := json.Marshal(j)
 	require.NoError(t, err)
 	cmd := exec.Command(testBinary(t))
-	cmd.Dir = "/"
-	cmd.Env = append([]string{processEnv + "=" + string(raw), "PATH=/usr/bin:/bin"}, c.env...)
+	cmd.Dir = privateDir(t, c.uid) // Postgres may not enter the working directory of whoever starts it
+	cmd.Env = append([]string{processEnv + "=" + string(raw), bindirVariable + "=" + os.Getenv(bindirVariable), "TMPDIR=" + os.TempDir()}, c.env...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	if c.uid != 0 {

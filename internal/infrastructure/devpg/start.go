@@ -66,7 +66,7 @@ func (s *starter) persistent(ctx context.Context) (*Server, error) {
 		return nil, err
 	}
 	if running != nil {
-		s.worked(candidate, Attached, fmt.Sprintf("process %d serves %s", running.Pid(), dir))
+		s.worked(candidate, Attached, "another process serves "+dir)
 		return running, nil
 	}
 	s.failed(candidate, fmt.Errorf("%w: no process serves %s", errAbsent, dir))
@@ -86,10 +86,10 @@ func (s *starter) ephemeral(ctx context.Context) (*Server, error) {
 	s.home = h
 	server, err := s.firstThatWorks(ctx)
 	if err != nil {
-		return nil, errors.Join(err, h.leave(), removeClaimed(h.dir))
+		return nil, errors.Join(err, h.leave(), h.remove(context.WithoutCancel(ctx)))
 	}
 	stop := server.stop
-	server.stop = func(ctx context.Context) error { return errors.Join(stop(ctx), removeClaimed(h.dir)) }
+	server.stop = func(ctx context.Context) error { return errors.Join(stop(ctx), h.remove(ctx)) }
 	return server, nil
 }
 
