@@ -131,24 +131,6 @@ func (s schema) awaitBlocked(t testing.TB, n int64) {
 	}, patience, glance)
 }
 
-// together runs n functions at the same time and returns their errors in order.
-func together(n int, run func(i int) error) []error {
-	errs := make([]error, n)
-	var group sync.WaitGroup
-	for i := range n {
-		group.Go(func() { errs[i] = run(i) })
-	}
-	group.Wait()
-	return errs
-}
-
-// later runs fn in the background; the returned channel has its error when it is done.
-func later(fn func() error) <-chan error {
-	done := make(chan error, 1)
-	go func() { done <- fn() }()
-	return done
-}
-
 // user and video make ids whose order is that of n.
 func user(n byte) models.UserID   { return models.UserID(uuid.UUID{0: n, 15: 1}) }
 func video(n byte) models.VideoID { return models.VideoID(uuid.UUID{0: n, 15: 2}) }

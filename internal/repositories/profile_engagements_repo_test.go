@@ -259,7 +259,7 @@ func TestS16_ParallelCommandsOfLockedUsersChangeOnce(t *testing.T) {
 	u, v := newUser(), newVideo()
 	const writers = 16
 	changed := make([]bool, writers)
-	for _, err := range together(writers, func(i int) error {
+	for _, err := range testkit.Together(writers, func(i int) error {
 		return s.Write(t.Context(), models.UserActor(u), func(ctx context.Context, tx *repositories.Tx) error {
 			if _, err := tx.UserStats.Lock(ctx, []models.UserID{u}); err != nil {
 				return err

@@ -12,6 +12,7 @@ import (
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
+	"github.com/lingo-services/profile/test/testkit"
 )
 
 func record() po.IdempotencyRecord {
@@ -127,7 +128,7 @@ func TestS85_RolledBackCallKeepsNoAnswer(t *testing.T) {
 func occupy(t testing.TB, s schema, r po.IdempotencyRecord) (release func()) {
 	t.Helper()
 	locked, free := make(chan struct{}), make(chan struct{})
-	done := later(func() error {
+	done := testkit.Later(func() error {
 		return s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
 			if err := tx.Idempotency.Lock(ctx, r); err != nil {
 				return err

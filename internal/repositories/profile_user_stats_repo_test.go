@@ -12,6 +12,7 @@ import (
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
+	"github.com/lingo-services/profile/test/testkit"
 )
 
 type (
@@ -73,7 +74,7 @@ func TestS75_EventVersionsAreDenseUnderConcurrency(t *testing.T) {
 	id := newUser()
 	const writers = 20
 	claimed := make([]int64, writers)
-	for _, err := range together(writers, func(i int) error {
+	for _, err := range testkit.Together(writers, func(i int) error {
 		return s.Write(t.Context(), models.UserActor(id), func(ctx context.Context, tx *repositories.Tx) error {
 			if _, err := tx.UserStats.Lock(ctx, []models.UserID{id}); err != nil {
 				return err
@@ -99,7 +100,7 @@ func TestS93_ClockIsReadAfterTheLockIsHeld(t *testing.T) {
 	lockUsers(t, s, id)
 	release := s.hold(t, "SELECT FROM profile.user_stats WHERE user_id = $1 FOR UPDATE", id.String())
 	var counters countersByUser
-	done := later(func() error {
+	done := testkit.Later(func() error {
 		return s.Write(t.Context(), models.UserActor(id), func(ctx context.Context, tx *repositories.Tx) (err error) {
 			counters, err = tx.UserStats.Lock(ctx, []models.UserID{id})
 			return err
@@ -118,7 +119,7 @@ func TestS17_UsersLockInKeyOrderWhateverTheCallSays(t *testing.T) {
 	t.Parallel()
 	s := open(t, func(o *repositories.TxOptions) { o.MaxAttempts = 1 })
 	const writers, rounds = 16, 10
-	for _, err := range together(writers, func(i int) error {
+	for _, err := range testkit.Together(writers, func(i int) error {
 		for round := range rounds {
 			ids := []models.UserID{user(1), user(2), user(3), user(byte(10 + round)), user(100), user(101)}
 			if i%2 == 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
+	"github.com/lingo-services/profile/test/testkit"
 )
 
 func content(name string) po.Content {
@@ -122,7 +123,7 @@ func TestS61_ParallelCreationsMakeOneRow(t *testing.T) {
 	id := newUser()
 	const writers = 12
 	created := make([]bool, writers)
-	for _, err := range together(writers, func(i int) error {
+	for _, err := range testkit.Together(writers, func(i int) error {
 		return s.Write(t.Context(), models.UserActor(id), func(ctx context.Context, tx *repositories.Tx) (err error) {
 			_, created[i], err = tx.Profiles.Upsert(ctx, id, bare("Ada"))
 			return err
@@ -156,7 +157,7 @@ func TestP6_OfManyWritersWithOneExpectationOneWins(t *testing.T) {
 	create(t, s, id, bare("Ada"))
 	const writers = 12
 	won := 0
-	for _, err := range together(writers, func(int) error {
+	for _, err := range testkit.Together(writers, func(int) error {
 		return s.Write(t.Context(), models.UserActor(id), func(ctx context.Context, tx *repositories.Tx) error {
 			_, err := tx.Profiles.IncrementVersion(ctx, id, 1, bare("Grace"))
 			return err
@@ -178,7 +179,7 @@ func TestS62_LockedProfileWaitsForItsHolder(t *testing.T) {
 	id := newUser()
 	create(t, s, id, bare("Ada"))
 	release := s.hold(t, "UPDATE profile.users SET display_name = 'Held' WHERE user_id = $1", id.String())
-	done := later(func() error {
+	done := testkit.Later(func() error {
 		return s.Write(t.Context(), models.UserActor(id), func(ctx context.Context, tx *repositories.Tx) error {
 			_, err := tx.Profiles.Lock(ctx, id)
 			return err

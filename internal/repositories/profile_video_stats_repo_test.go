@@ -11,6 +11,7 @@ import (
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
+	"github.com/lingo-services/profile/test/testkit"
 )
 
 type statsByVideo = map[models.VideoID]po.VideoStats
@@ -57,7 +58,7 @@ func TestS78_StatsVersionGrowsByOnePerChange(t *testing.T) {
 	id := newVideo()
 	const writers = 20
 	seen := make([]int64, writers)
-	for _, err := range together(writers, func(i int) error {
+	for _, err := range testkit.Together(writers, func(i int) error {
 		return s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
 			stats, err := tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: id, Likes: 1}})
 			seen[i] = stats[id].Version
@@ -78,7 +79,7 @@ func TestS17_VideosLockInKeyOrderWhateverTheCallSays(t *testing.T) {
 	t.Parallel()
 	s := open(t, func(o *repositories.TxOptions) { o.MaxAttempts = 1 })
 	const writers, rounds = 16, 10
-	for _, err := range together(writers, func(i int) error {
+	for _, err := range testkit.Together(writers, func(i int) error {
 		for round := range rounds {
 			var deltas []po.StatsDelta
 			for _, n := range []int{1, 2, 3, 10 + round, 100, 101} {

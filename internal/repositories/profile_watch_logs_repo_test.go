@@ -11,6 +11,7 @@ import (
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
+	"github.com/lingo-services/profile/test/testkit"
 )
 
 type logsByKey = map[repositories.WatchKey]po.WatchLog
@@ -106,7 +107,7 @@ func TestS30_LockedWatchLogWaitsForItsHolder(t *testing.T) {
 	l := watchLog(newUser(), newVideo())
 	storeLogs(t, s, l)
 	release := s.hold(t, "SELECT FROM profile.watch_logs FOR UPDATE")
-	done := later(func() error {
+	done := testkit.Later(func() error {
 		return s.Write(t.Context(), models.UserActor(l.UserID), func(ctx context.Context, tx *repositories.Tx) error {
 			_, err := tx.WatchLogs.Lock(ctx, []repositories.WatchKey{keyOfLog(l)})
 			return err

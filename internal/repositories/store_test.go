@@ -89,7 +89,7 @@ func TestS89_RealDeadlockIsRetried(t *testing.T) {
 	both.Add(2)
 	order := [][]models.VideoID{{video(1), video(2)}, {video(2), video(1)}}
 	firstRun := []bool{true, true}
-	for _, err := range together(2, func(i int) error {
+	for _, err := range testkit.Together(2, func(i int) error {
 		return s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
 			for step, id := range order[i] {
 				if _, err := tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: id, Likes: 1}}); err != nil {

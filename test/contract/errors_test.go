@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -166,12 +165,12 @@ var provocations = map[models.Reason]func(t *testing.T) error{
 		require.NoError(t, like(t, s, user, nil))
 		video := testkit.NewVideo().String()
 		keyed := func(r *profilev1.MutateFavoriteRequest) { r.VideoId, r.IdempotencyKey = video, "k" }
-		held := holdUser(t, s, user)
+		held := testkit.HoldUser(t, s, user)
 		first := make(chan error, 1)
 		go func() { first <- like(t, s, user, keyed) }()
-		held.awaitWaiter(t)
+		held.AwaitWaiter(t)
 		err := like(t, s, user, keyed)
-		held.release()
+		held.Release()
 		require.NoError(t, <-first)
 		return err
 	},
@@ -208,7 +207,7 @@ var provocations = map[models.Reason]func(t *testing.T) error{
 		hasty := testkit.NewOn(t, s.DB, func(c *confpb.Bootstrap) {
 			c.Server.Timeouts.Command.Seconds, c.Server.Timeouts.Command.Nanos = 0, 50_000_000
 		})
-		holdUser(t, s, user)
+		testkit.HoldUser(t, s, user)
 		return like(t, hasty, user, nil)
 	},
 	models.ReasonInternal: func(t *testing.T) error {
@@ -280,33 +279,4 @@ func failWrites(t *testing.T, s *testkit.Service, sqlstate string) {
 	s.DB.Exec(t, `CREATE FUNCTION profile.fail() RETURNS trigger LANGUAGE plpgsql AS
 		$$ BEGIN RAISE EXCEPTION 'injected' USING ERRCODE = '`+sqlstate+`'; END $$`)
 	s.DB.Exec(t, "CREATE TRIGGER fail BEFORE INSERT ON profile.engagements FOR EACH ROW EXECUTE FUNCTION profile.fail()")
-}
-
-// hold is a transaction that has the lock of a user's row.
-type hold struct {
-	db  *testkit.Database
-	tx  pgx.Tx
-	xid string
-}
-
-func holdUser(t *testing.T, s *testkit.Service, user models.UserID) hold {
-	t.Helper()
-	tx, err := s.DB.Owner.Begin(t.Context())
-	require.NoError(t, err)
-	h := hold{db: s.DB, tx: tx}
-	t.Cleanup(h.release)
-	require.NoError(t, tx.QueryRow(t.Context(),
-		"SELECT pg_current_xact_id()::text FROM profile.user_stats WHERE user_id = $1 FOR UPDATE", uuid.UUID(user)).Scan(&h.xid))
-	return h
-}
-
-// release is safe to repeat.
-func (h hold) release() { _ = h.tx.Rollback(context.Background()) }
-
-// awaitWaiter returns when another transaction waits for this one.
-func (h hold) awaitWaiter(t *testing.T) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		return testkit.One[bool](t, h.db, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND transactionid::text = $1)", h.xid)
-	}, 10*time.Second, 5*time.Millisecond)
 }

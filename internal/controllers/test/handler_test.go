@@ -175,7 +175,7 @@ func TestS91_CallersShorterDeadlineWinsAndWritesNothing(t *testing.T) {
 	t.Parallel()
 	s, user := furnished(t)
 	before := contents(t, s.DB)
-	held := holdUser(t, s, user)
+	held := testkit.HoldUser(t, s, user)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
@@ -184,10 +184,10 @@ func TestS91_CallersShorterDeadlineWinsAndWritesNothing(t *testing.T) {
 		_, err := s.AsUser(user).MutateFavorite(ctx, req)
 		done <- err
 	}()
-	held.awaitWaiter(t)
+	held.AwaitWaiter(t)
 	cancel()
 	require.Error(t, <-done)
 	awaitLog(t, s, `"reason":"CANCELLED"`)
-	held.release()
+	held.Release()
 	require.Equal(t, before, contents(t, s.DB))
 }

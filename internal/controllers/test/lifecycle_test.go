@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
@@ -30,34 +28,6 @@ const (
 	patience = 10 * time.Second
 	tick     = 5 * time.Millisecond
 )
-
-// hold is a transaction that has the lock of a user's row.
-type hold struct {
-	db  *testkit.Database
-	tx  pgx.Tx
-	xid string
-}
-
-func holdUser(t *testing.T, s *testkit.Service, user models.UserID) hold {
-	t.Helper()
-	tx, err := s.DB.Owner.Begin(t.Context())
-	require.NoError(t, err)
-	h := hold{db: s.DB, tx: tx}
-	t.Cleanup(h.release)
-	require.NoError(t, tx.QueryRow(t.Context(),
-		"SELECT pg_current_xact_id()::text FROM profile.user_stats WHERE user_id = $1 FOR UPDATE", uuid.UUID(user)).Scan(&h.xid))
-	return h
-}
-
-// release is safe to repeat.
-func (h hold) release() { _ = h.tx.Rollback(context.Background()) }
-
-// awaitWaiter returns when another transaction waits for this one.
-func (h hold) awaitWaiter(t *testing.T) {
-	t.Helper()
-	const waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND transactionid::text = $1)"
-	require.Eventually(t, func() bool { return testkit.One[bool](t, h.db, waiting, h.xid) }, patience, tick)
-}
 
 func awaitLog(t *testing.T, s *testkit.Service, text string) {
 	t.Helper()
@@ -138,7 +108,7 @@ func TestReadinessFollowsTheHealthState(t *testing.T) {
 func TestDrainFinishesTheCallInFlight(t *testing.T) {
 	t.Parallel()
 	s, user := furnished(t)
-	held := holdUser(t, s, user)
+	held := testkit.HoldUser(t, s, user)
 	done := make(chan error, 1)
 	go func() {
 		req := like()
@@ -146,7 +116,7 @@ func TestDrainFinishesTheCallInFlight(t *testing.T) {
 		_, err := s.AsUser(user).MutateFavorite(t.Context(), req)
 		done <- err
 	}()
-	held.awaitWaiter(t)
+	held.AwaitWaiter(t)
 	require.NoError(t, s.App.Stop())
 	addr := s.App.Listeners.GRPC.Addr().String()
 	require.Eventually(t, func() bool {
@@ -164,7 +134,7 @@ func TestDrainFinishesTheCallInFlight(t *testing.T) {
 		require.Failf(t, "finished early", "%v", err)
 	default:
 	}
-	held.release()
+	held.Release()
 	require.NoError(t, <-done, "the call that was running is answered")
 	require.Equal(t, int64(0), testkit.One[int64](t, s.DB, "SELECT like_count FROM profile.video_stats WHERE video_id = $1", videoID))
 	awaitLog(t, s, `"msg":"stopped"`)
@@ -176,13 +146,13 @@ func TestDrainEndsWhenItsTimeIsUp(t *testing.T) {
 	short := testkit.NewOn(t, s.DB, func(c *confpb.Bootstrap) {
 		c.Server.Timeouts.Drain.Seconds, c.Server.Timeouts.Drain.Nanos = 0, 100_000_000
 	})
-	held := holdUser(t, s, user)
+	held := testkit.HoldUser(t, s, user)
 	done := make(chan error, 1)
 	go func() {
 		_, err := short.AsUser(user).MutateFavorite(t.Context(), like())
 		done <- err
 	}()
-	held.awaitWaiter(t)
+	held.AwaitWaiter(t)
 	require.NoError(t, short.App.Stop())
 	require.Error(t, <-done, "it does not wait for ever")
 	awaitLog(t, short, `"msg":"stopped"`)

@@ -2,6 +2,7 @@ package servers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"github.com/go-kratos/kratos/v2"
 	kratoslog "github.com/go-kratos/kratos/v2/log"
 	kgrpc "github.com/go-kratos/kratos/v2/transport/grpc"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
@@ -50,6 +52,14 @@ func NewApp(conf *confpb.Bootstrap, log *slog.Logger, l Listeners, g *kgrpc.Serv
 type draining struct {
 	*kgrpc.Server
 	done chan struct{}
+}
+
+// Start implements transport.Server. Being stopped before it began to serve is no failure.
+func (d draining) Start(ctx context.Context) error {
+	if err := d.Server.Start(ctx); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil
 }
 
 // Stop implements transport.Server.

@@ -97,6 +97,9 @@ func (m Merged) Emits() bool { return m.FirstWatch || m.Progressed || m.Complete
 // Merge applies one report to a locked row (S30-S41, S47). It is pure: the same arguments give the same
 // result, and merging a report twice changes nothing the second time.
 func (w WatchLog) Merge(r ProgressReport, c WatchContext) Merged {
+	if w.exists() && w.QualifiedAt == nil && !w.ExpiresAt.After(c.Now) {
+		w = WatchLog{} // S36: what never qualified is dropped after a while, deleted or not
+	}
 	at := r.At.At
 	overtaken := w.overtook(r)
 	switch {

@@ -213,7 +213,7 @@ func TestS16_ParallelAddsCountOnce(t *testing.T) {
 	f, video := newFan(t, s), testkit.NewVideo()
 	const writers = 20
 	changed := make([]bool, writers)
-	errs := together(writers, func(i int) error {
+	errs := testkit.Together(writers, func(i int) error {
 		resp, err := f.try(addAction, likeType, video)
 		changed[i] = resp.GetChanged()
 		return err
@@ -241,7 +241,7 @@ func TestS16_ParallelUsersAndTogglesKeepCountersEqualToRows(t *testing.T) {
 		fans[i] = newFan(t, s)
 	}
 	// Two devices of each user toggle against each other.
-	for _, err := range together(users*2, func(device int) error {
+	for _, err := range testkit.Together(users*2, func(device int) error {
 		for i := range toggles {
 			action := addAction
 			if (i+device)%2 == 1 {
@@ -312,7 +312,7 @@ func TestS19_ParallelAddsStopAtTheLimit(t *testing.T) {
 	t.Parallel()
 	const limit, writers = 3, 12
 	f := newFan(t, testkit.New(t, func(c *confpb.Bootstrap) { c.Engagement.MaxActivePerType = limit }))
-	errs := together(writers, func(int) error {
+	errs := testkit.Together(writers, func(int) error {
 		_, err := f.try(addAction, likeType, testkit.NewVideo())
 		return err
 	})

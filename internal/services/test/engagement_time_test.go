@@ -258,7 +258,7 @@ func TestS17_OppositeOrderBatchesNeverDeadlock(t *testing.T) {
 	const rounds, workers, size = 6, 6, 12
 	for range rounds {
 		users, videos := []fan{newFan(t, s), newFan(t, s), newFan(t, s)}, newVideos(size)
-		for _, err := range together(workers, func(w int) error { return applyMixed(t, s, users, videos, w) }) {
+		for _, err := range testkit.Together(workers, func(w int) error { return applyMixed(t, s, users, videos, w) }) {
 			require.NoError(t, err)
 		}
 	}
@@ -336,7 +336,7 @@ func requireNoDeadlockAroundNewRow(t *testing.T, s *testkit.Service, create stri
 	release := hold(t, s, create, a)
 	apply := func() <-chan error {
 		cmds := batch(a, b)
-		return later(func() error {
+		return testkit.Later(func() error {
 			_, err := s.Engagements.Apply(t.Context(), models.ServiceActor, cmds)
 			return err
 		})

@@ -124,24 +124,6 @@ func maskOf(paths ...string) *fieldmaskpb.FieldMask {
 
 func version(n int64) *wrapperspb.Int64Value { return wrapperspb.Int64(n) }
 
-// together runs n functions at the same time and returns their errors in order.
-func together(n int, run func(i int) error) []error {
-	errs := make([]error, n)
-	var group sync.WaitGroup
-	for i := range n {
-		group.Go(func() { errs[i] = run(i) })
-	}
-	group.Wait()
-	return errs
-}
-
-// later runs fn in the background; the returned channel has its error when it is done.
-func later(fn func() error) <-chan error {
-	done := make(chan error, 1)
-	go func() { done <- fn() }()
-	return done
-}
-
 // hold takes a lock with a statement on a connection of its own; release gives it back.
 func hold(t testing.TB, s *testkit.Service, sql string, args ...any) (release func()) {
 	t.Helper()

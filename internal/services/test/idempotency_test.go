@@ -212,7 +212,7 @@ func TestS85_FirstStillRunning(t *testing.T) {
 			t.Parallel()
 			l := named(t, testkit.New(t))
 			release := holdUser(t, l)
-			first := later(func() error {
+			first := testkit.Later(func() error {
 				_, err := m.call(t.Context(), l, "k")
 				return err
 			})

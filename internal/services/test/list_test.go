@@ -378,7 +378,7 @@ func TestS54_PagesNeverRepeatOrSkipWhileOthersWrite(t *testing.T) {
 		require.Len(t, want, rows)
 		done := make(chan struct{})
 		changes := 0
-		writing := later(func() (err error) {
+		writing := testkit.Later(func() (err error) {
 			changes, err = writer{f, touched}.until(done, l)
 			return err
 		})

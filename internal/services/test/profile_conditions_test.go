@@ -103,7 +103,7 @@ func race(t *testing.T, l learner, c conditional, expected int64, after int64) i
 	release := holdEverybody(t, l.Service)
 	done := make(chan []error, 1)
 	go func() {
-		done <- together(writers, func(i int) error {
+		done <- testkit.Together(writers, func(i int) error {
 			_, err := c.write(t.Context(), l, "writer "+strconv.Itoa(i), &expected)
 			return err
 		})
@@ -145,12 +145,12 @@ func TestP6_SecondWriterWithTheSameVersionLoses(t *testing.T) {
 	expected := int64(1)
 	c := conditionals()[0]
 	release := holdUser(t, l)
-	first := later(func() error {
+	first := testkit.Later(func() error {
 		_, err := c.write(t.Context(), l, "first", &expected)
 		return err
 	})
 	awaitBlocked(t, l.Service, 1)
-	second := later(func() error {
+	second := testkit.Later(func() error {
 		_, err := c.write(t.Context(), l, "second", &expected)
 		return err
 	})
@@ -186,7 +186,7 @@ func TestS62_WithoutExpectationNoFieldIsLost(t *testing.T) {
 	})
 	release := holdEverybody(t, s)
 	done := make(chan []error, 1)
-	go func() { done <- together(writers, func(i int) error { return writes[i]() }) }()
+	go func() { done <- testkit.Together(writers, func(i int) error { return writes[i]() }) }()
 	awaitBlocked(t, s, writers)
 	release()
 	for _, err := range <-done {

@@ -131,8 +131,8 @@ func TestS61_ParallelFirstWritesGiveOneRow(t *testing.T) {
 	for u := range users {
 		learners[u], versions[u] = newLearner(s), make([]int64, 2)
 	}
-	done := later(func() error {
-		for _, err := range together(users*2, func(i int) error {
+	done := testkit.Later(func() error {
+		for _, err := range testkit.Together(users*2, func(i int) error {
 			l, seen := learners[i/2], &versions[i/2][i%2]
 			if i%2 == 0 {
 				resp, err := l.UpdateProfile(t.Context(), renaming("Ada"))

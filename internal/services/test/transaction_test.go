@@ -150,7 +150,7 @@ func TestS89_ConnectionLostDuringACall(t *testing.T) {
 	l := named(t, testkit.NewOn(t, db, direct(t, db)))
 	before := l.DB.RowCounts(t)
 	release := holdUser(t, l)
-	call := later(func() error {
+	call := testkit.Later(func() error {
 		_, err := l.UpdatePreferences(t.Context(), aiming("B2"))
 		return err
 	})
@@ -206,7 +206,7 @@ func TestS91_CancelledCallRollsBackWholly(t *testing.T) {
 			before := l.DB.RowCounts(t)
 			release := holdUser(t, l)
 			ctx, cancel := context.WithCancel(t.Context())
-			call := later(func() error { return second(m.call(ctx, l, "k")) })
+			call := testkit.Later(func() error { return second(m.call(ctx, l, "k")) })
 			awaitBlocked(t, l.Service, 1)
 			cancel()
 			require.Equal(t, codes.Canceled, status.Code(<-call))
@@ -229,7 +229,7 @@ func TestS91_CancelledAfterWriting(t *testing.T) {
 	l := named(t, testkit.New(t, cramped))
 	release := hold(t, l.Service, "LOCK TABLE profile.outbox_events IN EXCLUSIVE MODE")
 	ctx, cancel := context.WithCancel(t.Context())
-	call := later(func() error { return second(l.UpdatePreferences(ctx, aiming("B2"))) })
+	call := testkit.Later(func() error { return second(l.UpdatePreferences(ctx, aiming("B2"))) })
 	awaitBlocked(t, l.Service, 1)
 	cancel()
 	require.Equal(t, codes.Canceled, status.Code(<-call))
@@ -292,7 +292,7 @@ func TestS91_CallersDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // the handler's is 5 s
 	defer cancel()
 	started := time.Now()
-	call := later(func() error { return second(l.UpdatePreferences(ctx, aiming("B2"))) })
+	call := testkit.Later(func() error { return second(l.UpdatePreferences(ctx, aiming("B2"))) })
 	awaitBlocked(t, l.Service, 1)
 	require.Equal(t, codes.DeadlineExceeded, status.Code(<-call))
 	awaitBlocked(t, l.Service, 0)

@@ -92,7 +92,7 @@ func TestS30_ParallelReportsLoseNothing(t *testing.T) {
 	v := newViewing(newCinema(t))
 	known(t, v)
 	const devices = 20
-	errs := together(devices, func(i int) error { return v.direct(t, int32(i+1)*100, int64(i+1)*10) })
+	errs := testkit.Together(devices, func(i int) error { return v.direct(t, int32(i+1)*100, int64(i+1)*10) })
 	for _, err := range errs {
 		require.NoError(t, err)
 	}
@@ -107,7 +107,7 @@ func TestP4_ParallelFirstReportsCountOneWatcher(t *testing.T) {
 	t.Parallel()
 	v := newViewing(newCinema(t))
 	known(t, v)
-	errs := together(16, func(int) error { return v.direct(t, 5000, 60) })
+	errs := testkit.Together(16, func(int) error { return v.direct(t, 5000, 60) })
 	for _, err := range errs {
 		require.NoError(t, err)
 	}
@@ -160,6 +160,18 @@ func TestS36_ExactlyFivePercentQualifies(t *testing.T) {
 	require.Len(t, v.entries(t), 1)
 	qualified := showtime.Add(-time.Minute)
 	require.Equal(t, &qualified, v.row(t).QualifiedAt)
+}
+
+func TestS36_AfterADayTheNextReportStartsOver(t *testing.T) {
+	t.Parallel()
+	v := newViewing(newCinema(t))
+	v.report(t, ratio(0.04), position(40), total(30))
+	v.s.Clock.Advance(24 * time.Hour)
+	v.report(t, ratio(0.5), position(500), total(10))
+	require.Equal(t, int64(10), v.row(t).CountedSeconds, "the dropped seconds do not add up")
+	require.Equal(t, showtime.Add(24*time.Hour), v.row(t).FirstWatchedAt)
+	require.Equal(t, int64(10), v.stats(t).TotalWatchSeconds)
+	v.s.RequireNoDrift(t)
 }
 
 func TestS37_RewindingStaysInTheHistory(t *testing.T) {
