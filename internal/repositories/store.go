@@ -62,11 +62,6 @@ func (s *Store) Read(ctx context.Context, actor models.Actor, fn func(ctx contex
 	return s.run(ctx, "begin isolation level read committed read only; "+PlannerSettings, actor, fn)
 }
 
-// Snapshot is Read whose statements all see the same instant.
-func (s *Store) Snapshot(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *Tx) error) error {
-	return s.run(ctx, "begin isolation level repeatable read read only", actor, fn)
-}
-
 func (s *Store) run(ctx context.Context, begin string, actor models.Actor, fn func(ctx context.Context, tx *Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := s.once(ctx, begin, actor, fn)

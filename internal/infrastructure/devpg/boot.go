@@ -11,7 +11,7 @@ import (
 
 const portRetries = 5
 
-// errPortTaken says that someone took the port between our look and Postgres' bind.
+// errPortTaken says that Postgres could not bind its port: no look at a port beforehand is ever certain.
 var errPortTaken = errors.New("the port was taken by another process")
 
 // boot is one run of a server on a cluster.

@@ -55,7 +55,7 @@ func (s *starter) candidates(ctx context.Context) ([]candidate, error) {
 	for _, in := range append(installations, s.npmInstallation()) {
 		list = append(list, s.installed(in))
 	}
-	list = append(list, s.container())
+	list = append(list, s.containerised())
 	rank := func(c candidate) int {
 		if c.data == s.home.state.Data {
 			return 0

@@ -13,7 +13,7 @@ const dockerImage = "postgres:16-alpine"
 // containerSpec is what a Postgres container needs to know.
 type containerSpec struct {
 	password string   // of the superuser, when the data is new
-	volume   string   // where the data stays; empty: nowhere
+	volume   string   // where the data stays, and the container's name; empty: nowhere, any
 	settings []string // k=v
 }
 
@@ -23,9 +23,9 @@ type container struct {
 	stop func(context.Context) error
 }
 
-// container is the candidate that runs Postgres in Docker. The server's processes are not ours, so this
+// containerised is the candidate that runs Postgres in Docker. The server's processes are not ours, so this
 // process holds the lock until Stop.
-func (s *starter) container() candidate {
+func (s *starter) containerised() candidate {
 	start := func(ctx context.Context) (*Server, error) {
 		spec := containerSpec{password: s.home.state.Secrets.Super, settings: s.options.settings()}
 		if !s.options.Ephemeral {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ type dockerDaemon struct {
 
 	mu      sync.Mutex
 	calls   []string
+	name    string
 	created struct {
 		container.Config
 		HostConfig container.HostConfig
@@ -66,6 +68,7 @@ func (d *dockerDaemon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "GET images/postgres:16-alpine/json":
 		d.answer(w, http.StatusOK, map[string]any{"Id": "sha256:c0ffeec0ffee", "Config": map[string]any{}})
 	case "POST containers/create":
+		d.name = r.URL.Query().Get("name")
 		assert.NoError(d.t, json.NewDecoder(r.Body).Decode(&d.created))
 		d.becomeContainer()
 		d.answer(w, http.StatusCreated, map[string]any{"Id": "c0ffeec0ffee"})
@@ -120,6 +123,9 @@ func TestContainerRequest(t *testing.T) {
 
 	daemon.mu.Lock()
 	defer daemon.mu.Unlock()
+	removed, made := "DELETE containers/"+daemon.name, "POST containers/create"
+	require.Contains(t, daemon.calls, removed)
+	assert.Less(t, slices.Index(daemon.calls, removed), slices.Index(daemon.calls, made), "never two containers on one volume")
 	created := daemon.created
 	assert.Equal(t, "postgres:16-alpine", created.Image)
 	assert.Equal(t, []string{"postgres", "-c", "log_timezone=UTC", "-c", "shared_buffers=128MB", "-c", "timezone=UTC"}, []string(created.Cmd))
@@ -129,7 +135,8 @@ func TestContainerRequest(t *testing.T) {
 	require.Len(t, created.HostConfig.Mounts, 1)
 	assert.Equal(t, mount.TypeVolume, created.HostConfig.Mounts[0].Type)
 	assert.Equal(t, "/var/lib/postgresql/data", created.HostConfig.Mounts[0].Target)
-	assert.Contains(t, created.HostConfig.Mounts[0].Source, "lingo-profile-")
+	assert.Equal(t, daemon.name, created.HostConfig.Mounts[0].Source)
+	assert.Contains(t, daemon.name, "lingo-profile-")
 	assert.Contains(t, daemon.calls, "POST containers/c0ffeec0ffee/stop")
 	assert.Contains(t, daemon.calls, "DELETE containers/c0ffeec0ffee")
 }

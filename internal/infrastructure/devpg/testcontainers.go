@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/containerd/errdefs"
 	dockercontainer "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/go-connections/nat"
@@ -31,7 +32,11 @@ func runContainer(ctx context.Context, spec containerSpec) (container, error) {
 	if err != nil {
 		return container{}, err
 	}
+	if err := removeContainer(ctx, spec.volume); err != nil {
+		return container{}, err
+	}
 	running, err := postgres.Run(ctx, dockerImage,
+		withName(spec.volume),
 		postgres.WithPassword(spec.password),
 		testcontainers.WithEnv(map[string]string{"POSTGRES_INITDB_ARGS": "--encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256"}),
 		testcontainers.WithCmd(containerCommand(spec.settings)...),
@@ -57,6 +62,31 @@ func runContainer(ctx context.Context, spec containerSpec) (container, error) {
 		return container{}, errors.Join(fmt.Errorf("port of the container: %w", err), abort(ctx, stop))
 	}
 	return container{at: address{Host: host, Port: port.Int()}, stop: stop}, nil
+}
+
+// removeContainer ends the container of a process that was killed. Two servers on one volume would not notice
+// each other: in a container every postmaster is process 1.
+func removeContainer(ctx context.Context, name string) error {
+	if name == "" {
+		return nil
+	}
+	client, err := testcontainers.NewDockerClientWithOpts(ctx)
+	if err != nil {
+		return fmt.Errorf("docker client: %w", err)
+	}
+	defer client.Close()
+	err = client.ContainerRemove(ctx, name, dockercontainer.RemoveOptions{Force: true})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove the container %s of an earlier run: %w", name, err)
+	}
+	return nil
+}
+
+func withName(name string) testcontainers.CustomizeRequestOption {
+	return func(request *testcontainers.GenericContainerRequest) error {
+		request.Name = name
+		return nil
+	}
 }
 
 func containerCommand(settings []string) []string {
