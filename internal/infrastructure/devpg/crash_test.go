@@ -33,7 +33,9 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	for _, who := range accounts() {
 		t.Run(who.name, func(t *testing.T) {
 			t.Parallel()
-			j := job{Options: processOptions{StateDir: who.dir(t)}}
+			dir := onDisk(t)
+			who.own(t, dir)
+			j := job{Options: processOptions{StateDir: dir}}
 			committed := 0
 			for round := range rounds(t) {
 				delay := rand.N(time.Second)

@@ -28,6 +28,16 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
+// onDisk is an openDir that is not in memory.
+func onDisk(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(diskDir, "devpg-test-")
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	return dir
+}
+
 // privateDir is a temporary directory that only this user may enter.
 func privateDir(t *testing.T, uid uint32) string {
 	t.Helper()
@@ -104,9 +114,10 @@ func assertDown(t *testing.T, url string) {
 	}
 }
 
-// environment is a Getenv that knows these values and nothing of the process.
+// environment is a Getenv that knows these values and nothing of the process. The default state directory, which
+// may hold a developer's own server and downloads, is out of reach.
 func environment(pairs ...string) func(string) string {
-	values := map[string]string{}
+	values := map[string]string{"PROFILE_STATE_DIR": "/dev/null/state"}
 	for pair := range slices.Chunk(pairs, 2) {
 		values[pair[0]] = pair[1]
 	}

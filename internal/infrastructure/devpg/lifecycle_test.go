@@ -19,7 +19,7 @@ import (
 // The life of one persistent server: each step finds what the one before it left.
 func TestPersistentServer(t *testing.T) {
 	t.Parallel()
-	dir := openDir(t)
+	dir := onDisk(t)
 	o := devpg.Options{StateDir: dir}
 
 	begin := time.Now()

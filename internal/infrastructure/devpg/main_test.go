@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -19,6 +20,10 @@ func TestMain(m *testing.M) {
 	if raw := os.Getenv(processEnv); raw != "" {
 		os.Exit(processMain(raw))
 	}
+	diskDir = os.TempDir()
+	if memory := "/dev/shm"; roomy(memory) {
+		_ = os.Setenv("TMPDIR", memory) // cannot fail for this name; halves the time initdb takes
+	}
 	cleanup, err := provideBinaries()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "devpg tests:", err)
@@ -28,6 +33,17 @@ func TestMain(m *testing.M) {
 		cleanup()
 		os.Exit(code)
 	}))
+}
+
+// diskDir is the temporary directory on disk, for the tests that are about what survives.
+var diskDir string
+
+// roomy tells whether dir has space for a few clusters and lets programs run.
+func roomy(dir string) bool {
+	const noexec, enough = 8, 2 << 30
+	var fs syscall.Statfs_t
+	err := syscall.Statfs(dir, &fs)
+	return err == nil && fs.Flags&noexec == 0 && uint64(fs.Bavail)*uint64(fs.Bsize) > enough
 }
 
 // provideBinaries finds the installed binaries, or downloads some for this run where there are none.
