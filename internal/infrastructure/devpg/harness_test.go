@@ -31,7 +31,7 @@ func openDir(t *testing.T) string {
 // onDisk is an openDir that is not in memory.
 func onDisk(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(diskDir, "devpg-test-")
+	dir, err := os.MkdirTemp(diskDir, "devpg-test-") //nolint:usetesting // t.TempDir cannot choose the disk
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o755))

