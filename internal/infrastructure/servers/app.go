@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/go-kratos/kratos/v2"
 	kratoslog "github.com/go-kratos/kratos/v2/log"
+	"github.com/go-kratos/kratos/v2/transport"
 	kgrpc "github.com/go-kratos/kratos/v2/transport/grpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -31,15 +33,31 @@ type App struct {
 // NewApp runs the servers together. On a stop signal it turns not ready, stops accepting, lets running
 // calls finish within the drain time, and only then returns.
 func NewApp(conf *confpb.Bootstrap, log *slog.Logger, l Listeners, g *kgrpc.Server, admin *Admin, probe *health.Server) *App {
+	return newApp(conf.GetServer().GetTimeouts().GetDrain().AsDuration(), log, l, g, admin, probe)
+}
+
+// Task is a background worker of a process of its own. Start blocks until Stop and then returns nil; an error
+// it returns earlier ends the process. Stop finishes what is in hand, or gives up at ctx.
+type Task transport.Server
+
+// NewTaskApp runs a task beside the admin listener. On a stop signal the task gets grace to finish.
+func NewTaskApp(grace Grace, log *slog.Logger, l Listeners, task Task, admin *Admin, probe *health.Server) *App {
+	return newApp(time.Duration(grace), log, l, task, admin, probe)
+}
+
+// Grace is how long a stopping task may take.
+type Grace time.Duration
+
+func newApp(drain time.Duration, log *slog.Logger, l Listeners, work transport.Server, admin *Admin, probe *health.Server) *App {
 	shareLogger.Do(func() { kratoslog.SetLogger(observability.KratosLogger(log)) })
-	calls := draining{g, make(chan struct{})}
+	working := draining{work, make(chan struct{})}
 	return &App{
 		Listeners: l,
 		log:       log,
 		App: kratos.New(
 			kratos.Name("profile"),
-			kratos.Server(calls, lasting{admin, calls.done}),
-			kratos.StopTimeout(conf.GetServer().GetTimeouts().GetDrain().AsDuration()),
+			kratos.Server(working, lasting{admin, working.done}),
+			kratos.StopTimeout(drain),
 			kratos.BeforeStop(func(context.Context) error {
 				probe.Shutdown()
 				return nil
@@ -48,9 +66,9 @@ func NewApp(conf *confpb.Bootstrap, log *slog.Logger, l Listeners, g *kgrpc.Serv
 	}
 }
 
-// draining tells when its server has answered the last call.
+// draining tells when its server has finished its work.
 type draining struct {
-	*kgrpc.Server
+	transport.Server
 	done chan struct{}
 }
 
@@ -87,7 +105,7 @@ func (l lasting) Stop(ctx context.Context) error {
 
 // Run serves until a stop signal, ctx ending or a server failing.
 func (a *App) Run(ctx context.Context) error {
-	a.log.Info("serving", "addr", a.Listeners.GRPC.Addr().String())
+	a.log.Info("serving", "addr", a.Listeners.addr())
 	stopped := make(chan struct{})
 	defer close(stopped)
 	go func() {

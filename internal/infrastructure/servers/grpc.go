@@ -19,39 +19,61 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 )
 
-// ProviderSet provides listeners, servers and the app.
+// ProviderSet provides the API server: listeners, servers and the app.
 var ProviderSet = wire.NewSet(Listen, NewGRPC, NewAdmin, NewApp, health.NewServer)
+
+// TaskProviderSet provides the app around a Task.
+var TaskProviderSet = wire.NewSet(ListenAdmin, NewAdmin, NewTaskApp, health.NewServer)
 
 const maxConcurrentStreams = 100
 
-// Listeners are the open sockets of the process.
+// Listeners are the open sockets of the process. GRPC is nil in a task.
 type Listeners struct{ GRPC, Admin net.Listener }
+
+// addr is where the process is reached: the admin listener in a task.
+func (l Listeners) addr() string {
+	if l.GRPC == nil {
+		return l.Admin.Addr().String()
+	}
+	return l.GRPC.Addr().String()
+}
+
+func (l Listeners) close() {
+	for _, listener := range []net.Listener{l.GRPC, l.Admin} {
+		if listener != nil {
+			_ = listener.Close()
+		}
+	}
+}
 
 // Listen opens every configured address, so that a taken port is one clear error before anything starts.
 // closeAll is safe after the servers closed them.
 func Listen(ctx context.Context, conf *confpb.Bootstrap) (l Listeners, closeAll func(), err error) {
-	var config net.ListenConfig
-	open := func(name, addr string) net.Listener {
-		listener, listenErr := config.Listen(ctx, "tcp", addr)
-		if listenErr != nil {
-			err = errors.Join(err, fmt.Errorf("listen for %s: %w", name, listenErr))
-		}
-		return listener
-	}
-	l.GRPC = open("grpc", conf.GetServer().GetGrpc().GetAddr())
-	l.Admin = open("admin", conf.GetServer().GetAdmin().GetAddr())
-	closeAll = func() {
-		for _, listener := range []net.Listener{l.GRPC, l.Admin} {
-			if listener != nil {
-				_ = listener.Close()
-			}
-		}
-	}
-	if err != nil {
-		closeAll()
+	l.GRPC, err = listen(ctx, "grpc", conf.GetServer().GetGrpc().GetAddr())
+	admin, adminErr := listen(ctx, "admin", conf.GetServer().GetAdmin().GetAddr())
+	l.Admin = admin
+	if err = errors.Join(err, adminErr); err != nil {
+		l.close()
 		return Listeners{}, nil, err
 	}
-	return l, closeAll, nil
+	return l, l.close, nil
+}
+
+// ListenAdmin is Listen of a task, which has an admin listener only.
+func ListenAdmin(ctx context.Context, conf *confpb.Bootstrap) (l Listeners, closeAll func(), err error) {
+	if l.Admin, err = listen(ctx, "admin", conf.GetServer().GetAdmin().GetAddr()); err != nil {
+		return Listeners{}, nil, err
+	}
+	return l, l.close, nil
+}
+
+func listen(ctx context.Context, name, addr string) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for %s: %w", name, err)
+	}
+	return listener, nil
 }
 
 // NewGRPC serves ProfileService and health. Kratos' own timeout is off: BaseHandler sets deadlines.

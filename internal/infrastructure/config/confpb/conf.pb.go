@@ -39,6 +39,7 @@ type Bootstrap struct {
 	Watch         *Watch       `protobuf:"bytes,8,opt,name=watch,proto3" json:"watch,omitempty"`
 	Cursor        *Cursor      `protobuf:"bytes,9,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	Idempotency   *Idempotency `protobuf:"bytes,10,opt,name=idempotency,proto3" json:"idempotency,omitempty"`
+	Maintenance   *Maintenance `protobuf:"bytes,11,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -139,6 +140,13 @@ func (x *Bootstrap) GetCursor() *Cursor {
 func (x *Bootstrap) GetIdempotency() *Idempotency {
 	if x != nil {
 		return x.Idempotency
+	}
+	return nil
+}
+
+func (x *Bootstrap) GetMaintenance() *Maintenance {
+	if x != nil {
+		return x.Maintenance
 	}
 	return nil
 }
@@ -386,6 +394,7 @@ type Messaging struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
 	Pubsub        *Messaging_Pubsub       `protobuf:"bytes,1,opt,name=pubsub,proto3" json:"pubsub,omitempty"`
 	CatalogInbox  *Messaging_CatalogInbox `protobuf:"bytes,2,opt,name=catalog_inbox,json=catalogInbox,proto3" json:"catalog_inbox,omitempty"`
+	Outbox        *Messaging_Outbox       `protobuf:"bytes,3,opt,name=outbox,proto3" json:"outbox,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -434,6 +443,86 @@ func (x *Messaging) GetCatalogInbox() *Messaging_CatalogInbox {
 	return nil
 }
 
+func (x *Messaging) GetOutbox() *Messaging_Outbox {
+	if x != nil {
+		return x.Outbox
+	}
+	return nil
+}
+
+// What cmd/tasks/maintenance removes, and when.
+type Maintenance struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Between two runs.
+	Interval *durationpb.Duration `protobuf:"bytes,1,opt,name=interval,proto3" json:"interval,omitempty"`
+	// How long published events stay readable in the log (S77); at most the 7 days the ring can hold.
+	EventRetention *durationpb.Duration `protobuf:"bytes,2,opt,name=event_retention,json=eventRetention,proto3" json:"event_retention,omitempty"`
+	// How long processed inbox rows are remembered (S77).
+	InboxRetention *durationpb.Duration `protobuf:"bytes,3,opt,name=inbox_retention,json=inboxRetention,proto3" json:"inbox_retention,omitempty"`
+	// Rows removed by one statement.
+	Batch         int32 `protobuf:"varint,4,opt,name=batch,proto3" json:"batch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Maintenance) Reset() {
+	*x = Maintenance{}
+	mi := &file_conf_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Maintenance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Maintenance) ProtoMessage() {}
+
+func (x *Maintenance) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Maintenance.ProtoReflect.Descriptor instead.
+func (*Maintenance) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Maintenance) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *Maintenance) GetEventRetention() *durationpb.Duration {
+	if x != nil {
+		return x.EventRetention
+	}
+	return nil
+}
+
+func (x *Maintenance) GetInboxRetention() *durationpb.Duration {
+	if x != nil {
+		return x.InboxRetention
+	}
+	return nil
+}
+
+func (x *Maintenance) GetBatch() int32 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
 type Features struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// false: every ProfileService method answers UNIMPLEMENTED (rollback switch, M22).
@@ -450,7 +539,7 @@ type Features struct {
 
 func (x *Features) Reset() {
 	*x = Features{}
-	mi := &file_conf_proto_msgTypes[6]
+	mi := &file_conf_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -462,7 +551,7 @@ func (x *Features) String() string {
 func (*Features) ProtoMessage() {}
 
 func (x *Features) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[6]
+	mi := &file_conf_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -475,7 +564,7 @@ func (x *Features) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Features.ProtoReflect.Descriptor instead.
 func (*Features) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{6}
+	return file_conf_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Features) GetEnableProfileApi() bool {
@@ -519,7 +608,7 @@ type Engagement struct {
 
 func (x *Engagement) Reset() {
 	*x = Engagement{}
-	mi := &file_conf_proto_msgTypes[7]
+	mi := &file_conf_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +620,7 @@ func (x *Engagement) String() string {
 func (*Engagement) ProtoMessage() {}
 
 func (x *Engagement) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[7]
+	mi := &file_conf_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +633,7 @@ func (x *Engagement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Engagement.ProtoReflect.Descriptor instead.
 func (*Engagement) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{7}
+	return file_conf_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Engagement) GetVideoPolicy() string {
@@ -573,7 +662,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_conf_proto_msgTypes[8]
+	mi := &file_conf_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +674,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[8]
+	mi := &file_conf_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +687,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{8}
+	return file_conf_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Watch) GetRetention() *durationpb.Duration {
@@ -625,7 +714,7 @@ type Cursor struct {
 
 func (x *Cursor) Reset() {
 	*x = Cursor{}
-	mi := &file_conf_proto_msgTypes[9]
+	mi := &file_conf_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +726,7 @@ func (x *Cursor) String() string {
 func (*Cursor) ProtoMessage() {}
 
 func (x *Cursor) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[9]
+	mi := &file_conf_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +739,7 @@ func (x *Cursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
 func (*Cursor) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{9}
+	return file_conf_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Cursor) GetKeys() []string {
@@ -670,7 +759,7 @@ type Idempotency struct {
 
 func (x *Idempotency) Reset() {
 	*x = Idempotency{}
-	mi := &file_conf_proto_msgTypes[10]
+	mi := &file_conf_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +771,7 @@ func (x *Idempotency) String() string {
 func (*Idempotency) ProtoMessage() {}
 
 func (x *Idempotency) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[10]
+	mi := &file_conf_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +784,7 @@ func (x *Idempotency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Idempotency.ProtoReflect.Descriptor instead.
 func (*Idempotency) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{10}
+	return file_conf_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Idempotency) GetRetention() *durationpb.Duration {
@@ -715,7 +804,7 @@ type Server_Listener struct {
 
 func (x *Server_Listener) Reset() {
 	*x = Server_Listener{}
-	mi := &file_conf_proto_msgTypes[11]
+	mi := &file_conf_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +816,7 @@ func (x *Server_Listener) String() string {
 func (*Server_Listener) ProtoMessage() {}
 
 func (x *Server_Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[11]
+	mi := &file_conf_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +855,7 @@ type Server_Timeouts struct {
 
 func (x *Server_Timeouts) Reset() {
 	*x = Server_Timeouts{}
-	mi := &file_conf_proto_msgTypes[12]
+	mi := &file_conf_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +867,7 @@ func (x *Server_Timeouts) String() string {
 func (*Server_Timeouts) ProtoMessage() {}
 
 func (x *Server_Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[12]
+	mi := &file_conf_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +931,7 @@ type Data_Postgres struct {
 
 func (x *Data_Postgres) Reset() {
 	*x = Data_Postgres{}
-	mi := &file_conf_proto_msgTypes[13]
+	mi := &file_conf_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +943,7 @@ func (x *Data_Postgres) String() string {
 func (*Data_Postgres) ProtoMessage() {}
 
 func (x *Data_Postgres) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[13]
+	mi := &file_conf_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1019,7 @@ type Auth_DevService struct {
 
 func (x *Auth_DevService) Reset() {
 	*x = Auth_DevService{}
-	mi := &file_conf_proto_msgTypes[14]
+	mi := &file_conf_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1031,7 @@ func (x *Auth_DevService) String() string {
 func (*Auth_DevService) ProtoMessage() {}
 
 func (x *Auth_DevService) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[14]
+	mi := &file_conf_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,19 +1069,24 @@ func (x *Auth_DevService) GetRoles() []string {
 }
 
 type Messaging_Pubsub struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	ProjectId      string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
-	TopicId        string                 `protobuf:"bytes,2,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
-	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// Where our events go. Catalog's deployed consumer listens on profile.engagement.events.
+	TopicId string `protobuf:"bytes,2,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
+	// What `profilectl events tail` and development read; the service itself needs none.
+	SubscriptionId string `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
 	// host:port of an emulator; PUBSUB_EMULATOR_HOST sets it.
-	EmulatorHost  string `protobuf:"bytes,4,opt,name=emulator_host,json=emulatorHost,proto3" json:"emulator_host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	EmulatorHost string `protobuf:"bytes,4,opt,name=emulator_host,json=emulatorHost,proto3" json:"emulator_host,omitempty"`
+	// How long one Publish call may take. Never shorter than the client library's 60 s: giving up early
+	// says nothing about whether the broker has the message.
+	PublishTimeout *durationpb.Duration `protobuf:"bytes,5,opt,name=publish_timeout,json=publishTimeout,proto3" json:"publish_timeout,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Messaging_Pubsub) Reset() {
 	*x = Messaging_Pubsub{}
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1098,7 @@ func (x *Messaging_Pubsub) String() string {
 func (*Messaging_Pubsub) ProtoMessage() {}
 
 func (x *Messaging_Pubsub) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,17 +1142,173 @@ func (x *Messaging_Pubsub) GetEmulatorHost() string {
 	return ""
 }
 
+func (x *Messaging_Pubsub) GetPublishTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.PublishTimeout
+	}
+	return nil
+}
+
+// The publisher (cmd/tasks/outbox).
+type Messaging_Outbox struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Events read by one statement.
+	Batch int32 `protobuf:"varint,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	// Events handed to the broker and not acknowledged yet; at least batch.
+	MaxOutstanding int32 `protobuf:"varint,2,opt,name=max_outstanding,json=maxOutstanding,proto3" json:"max_outstanding,omitempty"`
+	// How long the client library waits for more events of a key.
+	Linger *durationpb.Duration `protobuf:"bytes,3,opt,name=linger,proto3" json:"linger,omitempty"`
+	// A silent instance loses its lanes after this (database time).
+	Lease *durationpb.Duration `protobuf:"bytes,4,opt,name=lease,proto3" json:"lease,omitempty"`
+	// How often leases are renewed and lanes shared; well below lease.
+	Renew *durationpb.Duration `protobuf:"bytes,5,opt,name=renew,proto3" json:"renew,omitempty"`
+	// Refusals of one event before its key is dead-lettered (S76).
+	MaxAttempts int32 `protobuf:"varint,6,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	// Bounds of the back-off after a refusal or a broker failure; full jitter.
+	BackoffMin *durationpb.Duration `protobuf:"bytes,7,opt,name=backoff_min,json=backoffMin,proto3" json:"backoff_min,omitempty"`
+	BackoffMax *durationpb.Duration `protobuf:"bytes,8,opt,name=backoff_max,json=backoffMax,proto3" json:"backoff_max,omitempty"`
+	// `user`, or `bucket:<n>`: a stable hash of the user modulo n, which publishes faster and isolates worse.
+	OrderingKey string `protobuf:"bytes,9,opt,name=ordering_key,json=orderingKey,proto3" json:"ordering_key,omitempty"`
+	// Direct connection for LISTEN. Empty: data.postgres.url when query_mode is cache_statement; behind a
+	// pooler there is none, and the publisher polls.
+	ListenUrl string `protobuf:"bytes,10,opt,name=listen_url,json=listenUrl,proto3" json:"listen_url,omitempty"`
+	// How long a stopping publisher waits for acknowledgements.
+	Grace         *durationpb.Duration `protobuf:"bytes,11,opt,name=grace,proto3" json:"grace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Messaging_Outbox) Reset() {
+	*x = Messaging_Outbox{}
+	mi := &file_conf_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Messaging_Outbox) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Messaging_Outbox) ProtoMessage() {}
+
+func (x *Messaging_Outbox) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Messaging_Outbox.ProtoReflect.Descriptor instead.
+func (*Messaging_Outbox) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{5, 1}
+}
+
+func (x *Messaging_Outbox) GetBatch() int32 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *Messaging_Outbox) GetMaxOutstanding() int32 {
+	if x != nil {
+		return x.MaxOutstanding
+	}
+	return 0
+}
+
+func (x *Messaging_Outbox) GetLinger() *durationpb.Duration {
+	if x != nil {
+		return x.Linger
+	}
+	return nil
+}
+
+func (x *Messaging_Outbox) GetLease() *durationpb.Duration {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+func (x *Messaging_Outbox) GetRenew() *durationpb.Duration {
+	if x != nil {
+		return x.Renew
+	}
+	return nil
+}
+
+func (x *Messaging_Outbox) GetMaxAttempts() int32 {
+	if x != nil {
+		return x.MaxAttempts
+	}
+	return 0
+}
+
+func (x *Messaging_Outbox) GetBackoffMin() *durationpb.Duration {
+	if x != nil {
+		return x.BackoffMin
+	}
+	return nil
+}
+
+func (x *Messaging_Outbox) GetBackoffMax() *durationpb.Duration {
+	if x != nil {
+		return x.BackoffMax
+	}
+	return nil
+}
+
+func (x *Messaging_Outbox) GetOrderingKey() string {
+	if x != nil {
+		return x.OrderingKey
+	}
+	return ""
+}
+
+func (x *Messaging_Outbox) GetListenUrl() string {
+	if x != nil {
+		return x.ListenUrl
+	}
+	return ""
+}
+
+func (x *Messaging_Outbox) GetGrace() *durationpb.Duration {
+	if x != nil {
+		return x.Grace
+	}
+	return nil
+}
+
+// The consumer of catalog.video.* (cmd/tasks/catalog_inbox).
 type Messaging_CatalogInbox struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	TopicId        string                 `protobuf:"bytes,1,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
 	SubscriptionId string                 `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Messages of one transaction.
+	Batch int32 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
+	// How long the first message of a transaction waits for more.
+	Linger *durationpb.Duration `protobuf:"bytes,4,opt,name=linger,proto3" json:"linger,omitempty"`
+	// Messages received and not acknowledged yet; at least batch.
+	MaxOutstanding int32 `protobuf:"varint,5,opt,name=max_outstanding,json=maxOutstanding,proto3" json:"max_outstanding,omitempty"`
+	// Events are applied once per generation: a greater one lets a rewound subscription rebuild the projection.
+	Generation int32 `protobuf:"varint,6,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Last net of the subscription, for what cannot even be stored; empty for none.
+	DeadLetterTopicId string `protobuf:"bytes,7,opt,name=dead_letter_topic_id,json=deadLetterTopicId,proto3" json:"dead_letter_topic_id,omitempty"`
+	// Deliveries before the subscription's own dead-letter policy takes a message (S73).
+	MaxDeliveries int32 `protobuf:"varint,8,opt,name=max_deliveries,json=maxDeliveries,proto3" json:"max_deliveries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Messaging_CatalogInbox) Reset() {
 	*x = Messaging_CatalogInbox{}
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1320,7 @@ func (x *Messaging_CatalogInbox) String() string {
 func (*Messaging_CatalogInbox) ProtoMessage() {}
 
 func (x *Messaging_CatalogInbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1333,7 @@ func (x *Messaging_CatalogInbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messaging_CatalogInbox.ProtoReflect.Descriptor instead.
 func (*Messaging_CatalogInbox) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{5, 1}
+	return file_conf_proto_rawDescGZIP(), []int{5, 2}
 }
 
 func (x *Messaging_CatalogInbox) GetTopicId() string {
@@ -1100,12 +1350,54 @@ func (x *Messaging_CatalogInbox) GetSubscriptionId() string {
 	return ""
 }
 
+func (x *Messaging_CatalogInbox) GetBatch() int32 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *Messaging_CatalogInbox) GetLinger() *durationpb.Duration {
+	if x != nil {
+		return x.Linger
+	}
+	return nil
+}
+
+func (x *Messaging_CatalogInbox) GetMaxOutstanding() int32 {
+	if x != nil {
+		return x.MaxOutstanding
+	}
+	return 0
+}
+
+func (x *Messaging_CatalogInbox) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Messaging_CatalogInbox) GetDeadLetterTopicId() string {
+	if x != nil {
+		return x.DeadLetterTopicId
+	}
+	return ""
+}
+
+func (x *Messaging_CatalogInbox) GetMaxDeliveries() int32 {
+	if x != nil {
+		return x.MaxDeliveries
+	}
+	return 0
+}
+
 var File_conf_proto protoreflect.FileDescriptor
 
 const file_conf_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc5\x04\n" +
+	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x8a\x05\n" +
 	"\tBootstrap\x127\n" +
 	"\aservice\x18\x01 \x01(\v2\x15.profile.conf.ServiceB\x06\xbaH\x03\xc8\x01\x01R\aservice\x124\n" +
 	"\x06server\x18\x02 \x01(\v2\x14.profile.conf.ServerB\x06\xbaH\x03\xc8\x01\x01R\x06server\x12.\n" +
@@ -1119,7 +1411,8 @@ const file_conf_proto_rawDesc = "" +
 	"\x05watch\x18\b \x01(\v2\x13.profile.conf.WatchB\x06\xbaH\x03\xc8\x01\x01R\x05watch\x124\n" +
 	"\x06cursor\x18\t \x01(\v2\x14.profile.conf.CursorB\x06\xbaH\x03\xc8\x01\x01R\x06cursor\x12C\n" +
 	"\vidempotency\x18\n" +
-	" \x01(\v2\x19.profile.conf.IdempotencyB\x06\xbaH\x03\xc8\x01\x01R\vidempotency\"\x81\x01\n" +
+	" \x01(\v2\x19.profile.conf.IdempotencyB\x06\xbaH\x03\xc8\x01\x01R\vidempotency\x12C\n" +
+	"\vmaintenance\x18\v \x01(\v2\x19.profile.conf.MaintenanceB\x06\xbaH\x03\xc8\x01\x01R\vmaintenance\"\x81\x01\n" +
 	"\aService\x128\n" +
 	"\venvironment\x18\x01 \x01(\tB\x16\xbaH\x13r\x11R\x03devR\n" +
 	"productionR\venvironment\x12<\n" +
@@ -1164,19 +1457,57 @@ const file_conf_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\tB\n" +
 	"\xbaH\x04r\x02\x10\b\x80\x01\x01R\x05token\x12E\n" +
 	"\x05roles\x18\x03 \x03(\tB/\xbaH,\x92\x01)\b\x01\"%r#R\x06readerR\x06writerR\n" +
-	"complianceR\x05adminR\x05roles\"\xa0\x03\n" +
+	"complianceR\x05adminR\x05roles\"\xe7\v\n" +
 	"\tMessaging\x12>\n" +
 	"\x06pubsub\x18\x01 \x01(\v2\x1e.profile.conf.Messaging.PubsubB\x06\xbaH\x03\xc8\x01\x01R\x06pubsub\x12Q\n" +
-	"\rcatalog_inbox\x18\x02 \x01(\v2$.profile.conf.Messaging.CatalogInboxB\x06\xbaH\x03\xc8\x01\x01R\fcatalogInbox\x1a\x99\x01\n" +
+	"\rcatalog_inbox\x18\x02 \x01(\v2$.profile.conf.Messaging.CatalogInboxB\x06\xbaH\x03\xc8\x01\x01R\fcatalogInbox\x12>\n" +
+	"\x06outbox\x18\x03 \x01(\v2\x1e.profile.conf.Messaging.OutboxB\x06\xbaH\x03\xc8\x01\x01R\x06outbox\x1a\xe9\x01\n" +
 	"\x06Pubsub\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\tR\tprojectId\x12\"\n" +
 	"\btopic_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\atopicId\x12'\n" +
 	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12#\n" +
-	"\remulator_host\x18\x04 \x01(\tR\femulatorHost\x1ad\n" +
+	"\remulator_host\x18\x04 \x01(\tR\femulatorHost\x12N\n" +
+	"\x0fpublish_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\n" +
+	"\xbaH\a\xaa\x01\x042\x02\b<R\x0epublishTimeout\x1a\x8e\x05\n" +
+	"\x06Outbox\x12 \n" +
+	"\x05batch\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x01R\x05batch\x124\n" +
+	"\x0fmax_outstanding\x18\x02 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x01R\x0emaxOutstanding\x12B\n" +
+	"\x06linger\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\x10\x80\xad\xe2\x04*\x00R\x06linger\x12>\n" +
+	"\x05lease\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
+	"\xaa\x01\a2\x05\x10\x80\xc2\xd7/R\x05lease\x12>\n" +
+	"\x05renew\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
+	"\xaa\x01\a2\x05\x10\x80\xad\xe2\x04R\x05renew\x12*\n" +
+	"\fmax_attempts\x18\x06 \x01(\x05B\a\xbaH\x04\x1a\x02(\x01R\vmaxAttempts\x12H\n" +
+	"\vbackoff_min\x18\a \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x062\x04\x10\xc0\x84=R\n" +
+	"backoffMin\x12H\n" +
+	"\vbackoff_max\x18\b \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x062\x04\x10\xc0\x84=R\n" +
+	"backoffMax\x12I\n" +
+	"\fordering_key\x18\t \x01(\tB&\xbaH#r!2\x1f^(user|bucket:[1-9][0-9]{0,5})$R\vorderingKey\x12\"\n" +
+	"\n" +
+	"listen_url\x18\n" +
+	" \x01(\tB\x03\x80\x01\x01R\tlistenUrl\x129\n" +
+	"\x05grace\x18\v \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05grace\x1a\x89\x03\n" +
 	"\fCatalogInbox\x12\"\n" +
 	"\btopic_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\atopicId\x120\n" +
-	"\x0fsubscription_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x0esubscriptionId\"\xc4\x01\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x0esubscriptionId\x12 \n" +
+	"\x05batch\x18\x03 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x01R\x05batch\x12?\n" +
+	"\x06linger\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x01*\x00R\x06linger\x124\n" +
+	"\x0fmax_outstanding\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x01R\x0emaxOutstanding\x12'\n" +
+	"\n" +
+	"generation\x18\x06 \x01(\x05B\a\xbaH\x04\x1a\x02(\x01R\n" +
+	"generation\x12/\n" +
+	"\x14dead_letter_topic_id\x18\a \x01(\tR\x11deadLetterTopicId\x120\n" +
+	"\x0emax_deliveries\x18\b \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x05R\rmaxDeliveries\"\x97\x02\n" +
+	"\vMaintenance\x12D\n" +
+	"\binterval\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
+	"\xaa\x01\a2\x05\x10\x80\xad\xe2\x04R\binterval\x12R\n" +
+	"\x0fevent_retention\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xf5$*\x00R\x0eeventRetention\x12L\n" +
+	"\x0finbox_retention\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x0einboxRetention\x12 \n" +
+	"\x05batch\x18\x04 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x90N(\x01R\x05batch\"\xc4\x01\n" +
 	"\bFeatures\x12,\n" +
 	"\x12enable_profile_api\x18\x01 \x01(\bR\x10enableProfileApi\x12%\n" +
 	"\x0epublish_events\x18\x02 \x01(\bR\rpublishEvents\x12/\n" +
@@ -1208,7 +1539,7 @@ func file_conf_proto_rawDescGZIP() []byte {
 	return file_conf_proto_rawDescData
 }
 
-var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_conf_proto_goTypes = []any{
 	(*Bootstrap)(nil),              // 0: profile.conf.Bootstrap
 	(*Service)(nil),                // 1: profile.conf.Service
@@ -1216,18 +1547,20 @@ var file_conf_proto_goTypes = []any{
 	(*Data)(nil),                   // 3: profile.conf.Data
 	(*Auth)(nil),                   // 4: profile.conf.Auth
 	(*Messaging)(nil),              // 5: profile.conf.Messaging
-	(*Features)(nil),               // 6: profile.conf.Features
-	(*Engagement)(nil),             // 7: profile.conf.Engagement
-	(*Watch)(nil),                  // 8: profile.conf.Watch
-	(*Cursor)(nil),                 // 9: profile.conf.Cursor
-	(*Idempotency)(nil),            // 10: profile.conf.Idempotency
-	(*Server_Listener)(nil),        // 11: profile.conf.Server.Listener
-	(*Server_Timeouts)(nil),        // 12: profile.conf.Server.Timeouts
-	(*Data_Postgres)(nil),          // 13: profile.conf.Data.Postgres
-	(*Auth_DevService)(nil),        // 14: profile.conf.Auth.DevService
-	(*Messaging_Pubsub)(nil),       // 15: profile.conf.Messaging.Pubsub
-	(*Messaging_CatalogInbox)(nil), // 16: profile.conf.Messaging.CatalogInbox
-	(*durationpb.Duration)(nil),    // 17: google.protobuf.Duration
+	(*Maintenance)(nil),            // 6: profile.conf.Maintenance
+	(*Features)(nil),               // 7: profile.conf.Features
+	(*Engagement)(nil),             // 8: profile.conf.Engagement
+	(*Watch)(nil),                  // 9: profile.conf.Watch
+	(*Cursor)(nil),                 // 10: profile.conf.Cursor
+	(*Idempotency)(nil),            // 11: profile.conf.Idempotency
+	(*Server_Listener)(nil),        // 12: profile.conf.Server.Listener
+	(*Server_Timeouts)(nil),        // 13: profile.conf.Server.Timeouts
+	(*Data_Postgres)(nil),          // 14: profile.conf.Data.Postgres
+	(*Auth_DevService)(nil),        // 15: profile.conf.Auth.DevService
+	(*Messaging_Pubsub)(nil),       // 16: profile.conf.Messaging.Pubsub
+	(*Messaging_Outbox)(nil),       // 17: profile.conf.Messaging.Outbox
+	(*Messaging_CatalogInbox)(nil), // 18: profile.conf.Messaging.CatalogInbox
+	(*durationpb.Duration)(nil),    // 19: google.protobuf.Duration
 }
 var file_conf_proto_depIdxs = []int32{
 	1,  // 0: profile.conf.Bootstrap.service:type_name -> profile.conf.Service
@@ -1235,33 +1568,46 @@ var file_conf_proto_depIdxs = []int32{
 	3,  // 2: profile.conf.Bootstrap.data:type_name -> profile.conf.Data
 	4,  // 3: profile.conf.Bootstrap.auth:type_name -> profile.conf.Auth
 	5,  // 4: profile.conf.Bootstrap.messaging:type_name -> profile.conf.Messaging
-	6,  // 5: profile.conf.Bootstrap.features:type_name -> profile.conf.Features
-	7,  // 6: profile.conf.Bootstrap.engagement:type_name -> profile.conf.Engagement
-	8,  // 7: profile.conf.Bootstrap.watch:type_name -> profile.conf.Watch
-	9,  // 8: profile.conf.Bootstrap.cursor:type_name -> profile.conf.Cursor
-	10, // 9: profile.conf.Bootstrap.idempotency:type_name -> profile.conf.Idempotency
-	11, // 10: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
-	11, // 11: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
-	11, // 12: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
-	12, // 13: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
-	13, // 14: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
-	14, // 15: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
-	15, // 16: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
-	16, // 17: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
-	17, // 18: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
-	17, // 19: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
-	17, // 20: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
-	17, // 21: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
-	17, // 22: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
-	17, // 23: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
-	17, // 24: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
-	17, // 25: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
-	17, // 26: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	7,  // 5: profile.conf.Bootstrap.features:type_name -> profile.conf.Features
+	8,  // 6: profile.conf.Bootstrap.engagement:type_name -> profile.conf.Engagement
+	9,  // 7: profile.conf.Bootstrap.watch:type_name -> profile.conf.Watch
+	10, // 8: profile.conf.Bootstrap.cursor:type_name -> profile.conf.Cursor
+	11, // 9: profile.conf.Bootstrap.idempotency:type_name -> profile.conf.Idempotency
+	6,  // 10: profile.conf.Bootstrap.maintenance:type_name -> profile.conf.Maintenance
+	12, // 11: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
+	12, // 12: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
+	12, // 13: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
+	13, // 14: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
+	14, // 15: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
+	15, // 16: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
+	16, // 17: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
+	18, // 18: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
+	17, // 19: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
+	19, // 20: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
+	19, // 21: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
+	19, // 22: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
+	19, // 23: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
+	19, // 24: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
+	19, // 25: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
+	19, // 26: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
+	19, // 27: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
+	19, // 28: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
+	19, // 29: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
+	19, // 30: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
+	19, // 31: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
+	19, // 32: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
+	19, // 33: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
+	19, // 34: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
+	19, // 35: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
+	19, // 36: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
+	19, // 37: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
+	19, // 38: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
+	19, // 39: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_conf_proto_init() }
@@ -1275,7 +1621,7 @@ func file_conf_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_conf_proto_rawDesc), len(file_conf_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

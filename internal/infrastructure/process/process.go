@@ -1,0 +1,62 @@
+// Package process is what every binary of the service does around its work: flags, configuration, log,
+// signals, exit code.
+package process
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/lingo-services/profile/internal/infrastructure/config"
+	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+	"github.com/lingo-services/profile/internal/infrastructure/observability"
+)
+
+// App runs until ctx ends and then stops in order.
+type App interface {
+	Run(ctx context.Context) error
+}
+
+// Build makes the app; cleanup is called after it has run.
+type Build[A App] func(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (app A, cleanup func(), err error)
+
+// Main loads and checks the configuration, runs what build makes until SIGINT or SIGTERM, and exits: 0 after
+// an orderly stop, 1 with one line on stderr otherwise.
+func Main[A App](name string, build Build[A]) {
+	if err := run(name, os.Args[1:], build); err != nil {
+		fmt.Fprintf(os.Stderr, "profile %s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
+
+func run[A App](name string, args []string, build Build[A]) error {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	path := flags.String("conf", "", "configuration file; empty for the shipped defaults")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	conf, err := config.Load(*path, os.Environ())
+	if err != nil {
+		return err
+	}
+	if err := config.Validate(conf); err != nil {
+		return err
+	}
+	log, err := observability.NewLogger(os.Stdout, conf.GetService().GetLogLevel())
+	if err != nil {
+		return err
+	}
+	log.Debug("configuration", "config", config.Redacted(conf))
+	app, cleanup, err := build(ctx, conf, log)
+	if err != nil {
+		return err
+	}
+	defer cleanup()
+	return app.Run(ctx)
+}

@@ -1,0 +1,58 @@
+// Package pubsub connects to Google Pub/Sub or an emulator of it.
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+	vkit "cloud.google.com/go/pubsub/v2/apiv1"
+	"github.com/google/wire"
+	"github.com/googleapis/gax-go/v2"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+)
+
+// ProviderSet provides a client.
+var ProviderSet = wire.NewSet(NewClient)
+
+// DevProject is used with an emulator when no project is configured.
+const DevProject = "profile-dev"
+
+// NewClient connects lazily: to the emulator when one is configured, else to Google with the environment's
+// credentials. A failed Publish is not repeated inside the client: whoever publishes decides. The caller calls
+// closeClient. Errors: no project and no emulator.
+func NewClient(ctx context.Context, conf *confpb.Messaging) (client *pubsub.Client, closeClient func(), err error) {
+	project, options := conf.GetPubsub().GetProjectId(), []option.ClientOption(nil)
+	if addr := conf.GetPubsub().GetEmulatorHost(); addr != "" {
+		options = append(options, option.WithEndpoint(addr), option.WithoutAuthentication(),
+			option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
+		if project == "" {
+			project = DevProject
+		}
+	}
+	if project == "" {
+		return nil, nil, errors.New("messaging.pubsub.project_id: is required (set GOOGLE_CLOUD_PROJECT, or PUBSUB_EMULATOR_HOST for an emulator)")
+	}
+	client, err = pubsub.NewClientWithConfig(ctx, project, &pubsub.ClientConfig{
+		TopicAdminCallOptions: &vkit.TopicAdminCallOptions{Publish: []gax.CallOption{gax.WithRetry(never)}},
+	}, options...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to Pub/Sub: %w", err)
+	}
+	return client, func() { _ = client.Close() }, nil
+}
+
+// never is the retry policy of Publish: none. A caller that keeps events in a table knows better when to try
+// again, and a retry inside the client would hide an outage for a minute.
+func never() gax.Retryer { return noRetry{} }
+
+type noRetry struct{}
+
+// Retry implements gax.Retryer.
+func (noRetry) Retry(error) (time.Duration, bool) { return 0, false }
