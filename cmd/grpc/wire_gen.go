@@ -50,12 +50,14 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 		return nil, nil, err
 	}
 	txOptions := config.TxOptions(data_Postgres)
-	store := repositories.NewStore(pool, txOptions)
+	notifier, cleanup3 := postgres.NewNotifier(pool)
+	store := repositories.NewStore(pool, txOptions, notifier)
 	newID := services.NewEventID()
 	servicesOptions := config.ServiceOptions(conf)
 	profileService := services.NewProfileService(store, metrics, newID, servicesOptions)
 	codec, err := config.PageTokens(conf)
 	if err != nil {
+		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
@@ -68,6 +70,7 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	admin := servers.NewAdmin(listeners, pool, server, metrics)
 	app := servers.NewApp(conf, log, listeners, grpcServer, admin, server)
 	return app, func() {
+		cleanup3()
 		cleanup2()
 		cleanup()
 	}, nil

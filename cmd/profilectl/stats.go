@@ -30,7 +30,7 @@ func verifyStats(cmd *cobra.Command, url string) error {
 		return err
 	}
 	defer closePool()
-	store := repositories.NewStore(pool, repositories.TxOptions{StatementTimeout: recountTimeout, LockTimeout: time.Second, MaxAttempts: 1})
+	store := repositories.NewStore(pool, repositories.TxOptions{StatementTimeout: recountTimeout, LockTimeout: time.Second, MaxAttempts: 1}, repositories.NoWaker{})
 	drift, err := services.NewVideoStatsService(store).Verify(cmd.Context())
 	if err != nil {
 		return err

@@ -83,3 +83,10 @@ func isConnectionLoss(err error) bool {
 	var network net.Error
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &network)
 }
+
+// IsDataError reports whether the database refused the data itself, so that trying the same again is in vain:
+// class 22 (data exception), 23 (integrity constraint violation) or 54 (program limit exceeded).
+func IsDataError(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (class(pg.Code) == "22" || class(pg.Code) == "23" || class(pg.Code) == "54")
+}

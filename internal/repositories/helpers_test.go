@@ -42,7 +42,7 @@ func openOn(t testing.TB, db *testkit.Database, change ...func(*repositories.TxO
 	for _, f := range change {
 		f(&opts)
 	}
-	return schema{repositories.NewStore(newPool(t, db.AppURL), opts), db}
+	return schema{repositories.NewStore(newPool(t, db.AppURL), opts, repositories.NoWaker{}), db}
 }
 
 const (

@@ -89,6 +89,35 @@ type OutboxRepository interface {
 	Append(ctx context.Context, events []po.Event) error
 }
 
+// DeliveryRepository is the publisher's side of the outbox.
+type DeliveryRepository interface {
+	// Take forgets what was acknowledged and reads, in one snapshot, what has not been read yet. Reading is
+	// exact: nothing that commits late is missed, and no event of a key is read before its earlier ones.
+	// Lanes held by others under a newer epoch give nothing.
+	Take(ctx context.Context, t po.Take) (po.Taken, error)
+	// Refuse counts one refusal; dead says that it was the last one allowed. found is false when the event is
+	// not waiting any more or the lane is not held under that epoch.
+	Refuse(ctx context.Context, r po.Refusal) (dead, found bool, err error)
+	// OldestUnread is the age of the oldest event above the cursors, dead letters apart; 0 without one.
+	OldestUnread(ctx context.Context, lanes []po.Cursor) (time.Duration, error)
+	// EstimateBacklog is about how many events wait; it reads statistics, not rows.
+	EstimateBacklog(ctx context.Context) (int64, error)
+}
+
+// LaneRepository shares the lanes among publishers by leases on the database's clock.
+type LaneRepository interface {
+	// Meet says that instance is alive for lease, and counts the living, itself included.
+	Meet(ctx context.Context, instance string, lease time.Duration) (publishers int, err error)
+	// Leave takes instance off the list of the living.
+	Leave(ctx context.Context, instance string) error
+	// Renew prolongs the leases of instance and returns the lanes it still holds.
+	Renew(ctx context.Context, instance string, lease time.Duration) ([]po.Lane, error)
+	// Acquire takes up to atMost lanes that nobody holds, each under a new epoch.
+	Acquire(ctx context.Context, instance string, lease time.Duration, atMost int) ([]po.Lane, error)
+	// Release gives lanes of instance to whoever wants them. Lanes of others stay theirs.
+	Release(ctx context.Context, instance string, lanes []int32) error
+}
+
 // IdempotencyRepository keeps answers of successful calls (S85).
 type IdempotencyRepository interface {
 	// Lock claims the record's scope until the transaction ends. Errors: models.ErrIdempotencyInProgress.
@@ -97,6 +126,25 @@ type IdempotencyRepository interface {
 	Get(ctx context.Context, r po.IdempotencyRecord) (kept po.IdempotencyRecord, found bool, err error)
 	// Put keeps r for the retention.
 	Put(ctx context.Context, r po.IdempotencyRecord, retention time.Duration) error
+}
+
+// InboxRepository remembers what was received from other services.
+type InboxRepository interface {
+	// Claim marks distinct events processed and returns the ids of those that were not: what must be applied
+	// in the same transaction.
+	Claim(ctx context.Context, generation int32, events []po.CatalogEvent) ([]uuid.UUID, error)
+	// Park keeps failures, for each id the newest word, and returns the ids that are kept: an event that was
+	// processed is left alone.
+	Park(ctx context.Context, generation int32, failures []po.InboxFailure) ([]uuid.UUID, error)
+	// List returns one page of failures; fewer than asked for only at the end.
+	List(ctx context.Context, q po.InboxQuery) ([]po.InboxEntry, error)
+	// Lock returns a failure with its payload, locked until the transaction ends; found is false when there is
+	// none, or none any more.
+	Lock(ctx context.Context, key po.InboxKey) (failure po.InboxFailure, found bool, err error)
+	// Status is cheap at any size.
+	Status(ctx context.Context) (po.InboxStatus, error)
+	// Prune forgets at most limit processed events received longer ago than that, and returns how many.
+	Prune(ctx context.Context, olderThan time.Duration, limit int32) (int64, error)
 }
 
 func uuids[ID ~[16]byte](ids []ID) []uuid.UUID {

@@ -5,12 +5,17 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories/profiledb"
 )
 
-type outboxRepo struct{ q *profiledb.Queries }
+type outboxRepo struct {
+	q *profiledb.Queries
+	// wrote tells the Store that there is something to publish once this has committed.
+	wrote *bool
+}
 
 const aggregateUser = "user"
 
@@ -18,6 +23,7 @@ func (r outboxRepo) Append(ctx context.Context, events []po.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
+	trace := headers(ctx)
 	var p profiledb.InsertEventsParams
 	for _, e := range events {
 		p.EventIDs = append(p.EventIDs, e.ID)
@@ -27,12 +33,23 @@ func (r outboxRepo) Append(ctx context.Context, events []po.Event) error {
 		p.OrderingKeys = append(p.OrderingKeys, uuid.UUID(e.UserID))
 		p.Versions = append(p.Versions, e.Version)
 		p.Payloads = append(p.Payloads, e.Payload)
-		p.Headers = append(p.Headers, "{}")
+		p.Headers = append(p.Headers, trace)
 		p.OccurredAts = append(p.OccurredAts, e.OccurredAt)
 		p.Lanes = append(p.Lanes, e.Lane())
 	}
 	if err := r.q.InsertEvents(ctx, p); err != nil {
 		return fmt.Errorf("append events: %w", translate(err))
 	}
+	*r.wrote = true
 	return nil
+}
+
+// headers are the JSON that goes with the events: the traceparent of the call that causes them, if it has one.
+func headers(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	if parent := carrier.Get("traceparent"); parent != "" {
+		return `{"traceparent": "` + parent + `"}` // hexadecimal digits and dashes
+	}
+	return "{}"
 }

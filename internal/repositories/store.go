@@ -22,7 +22,10 @@ type Tx struct {
 	Videos      VideoProjectionRepository
 	VideoStats  VideoStatsRepository
 	Outbox      OutboxRepository
+	Deliveries  DeliveryRepository
+	Lanes       LaneRepository
 	Idempotency IdempotencyRepository
+	Inbox       InboxRepository
 }
 
 // TxOptions are the limits of every transaction.
@@ -35,13 +38,23 @@ type TxOptions struct {
 
 // Store runs transactions on a pool. Safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
-	opts TxOptions
+	pool  *pgxpool.Pool
+	opts  TxOptions
+	waker Waker
 }
 
+// Waker tells publishers that events were committed. Wake neither blocks nor fails; a lost call costs a delay.
+type Waker interface{ Wake() }
+
+// NoWaker is for stores that write no events.
+type NoWaker struct{}
+
+// Wake does nothing.
+func (NoWaker) Wake() {}
+
 // NewStore uses the pool; the caller closes it.
-func NewStore(pool *pgxpool.Pool, opts TxOptions) *Store {
-	return &Store{pool: pool, opts: opts}
+func NewStore(pool *pgxpool.Pool, opts TxOptions, waker Waker) *Store {
+	return &Store{pool: pool, opts: opts, waker: waker}
 }
 
 // Write runs fn in a read-write READ COMMITTED transaction and commits when it returns nil. After a
@@ -61,6 +74,16 @@ const PlannerSettings = "set local enable_bitmapscan = off; set local enable_sor
 // Read is Write with a read-only transaction.
 func (s *Store) Read(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *Tx) error) error {
 	return s.run(ctx, "begin isolation level read committed read only; "+PlannerSettings, actor, fn)
+}
+
+// queueSettings hold in transactions on the queue, which walk indexes in order whatever the statistics of a
+// table that is empty one moment and full the next would suggest.
+const queueSettings = "set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_hashjoin = off; " +
+	"set local enable_mergejoin = off; set local jit = off"
+
+// Queue is Write with the planner kept on the queue's indexes.
+func (s *Store) Queue(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	return s.run(ctx, "begin isolation level read committed read write; "+queueSettings, models.ServiceActor, fn)
 }
 
 func (s *Store) run(ctx context.Context, begin string, actor models.Actor, fn func(ctx context.Context, tx *Tx) error) error {
@@ -89,13 +112,17 @@ func (s *Store) once(ctx context.Context, begin string, actor models.Actor, fn f
 	}
 	begin = fmt.Sprintf("%s; set local statement_timeout = %d; set local lock_timeout = %d; set local app.role = '%s'; set local app.user_id = '%s'",
 		begin, s.opts.StatementTimeout.Milliseconds(), s.opts.LockTimeout.Milliseconds(), role, user)
+	var wroteEvents bool
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
-		return fn(ctx, newTx(tx))
+		return fn(ctx, newTx(tx, &wroteEvents))
 	})
+	if err == nil && wroteEvents {
+		s.waker.Wake()
+	}
 	return translate(err)
 }
 
-func newTx(db profiledb.DBTX) *Tx {
+func newTx(db profiledb.DBTX, wrote *bool) *Tx {
 	q := profiledb.New(db)
 	return &Tx{
 		Profiles:    profileRepo{q},
@@ -104,8 +131,11 @@ func newTx(db profiledb.DBTX) *Tx {
 		WatchLogs:   watchLogRepo{q},
 		Videos:      videoProjectionRepo{q},
 		VideoStats:  videoStatsRepo{q},
-		Outbox:      outboxRepo{q},
+		Outbox:      outboxRepo{q, wrote},
+		Deliveries:  deliveryRepo{q},
+		Lanes:       laneRepo{q},
 		Idempotency: idempotencyRepo{q},
+		Inbox:       inboxRepo{q},
 	}
 }
 

@@ -304,7 +304,7 @@ func TestS89_DatabaseThatIsAwayIsUnavailable(t *testing.T) {
 	t.Parallel()
 	t.Run("nobody listens", func(t *testing.T) {
 		t.Parallel()
-		s := schema{Store: repositories.NewStore(newPool(t, "postgres://a:secret@127.0.0.1:1/none?sslmode=disable"), repositories.TxOptions{MaxAttempts: 3})}
+		s := schema{Store: repositories.NewStore(newPool(t, "postgres://a:secret@127.0.0.1:1/none?sslmode=disable"), repositories.TxOptions{MaxAttempts: 3}, repositories.NoWaker{})}
 		err := s.Read(t.Context(), models.ServiceActor, func(context.Context, *repositories.Tx) error { return nil })
 		require.ErrorIs(t, err, models.ErrUnavailable)
 		require.NotContains(t, err.Error(), "secret")

@@ -183,7 +183,7 @@ func capture(b *testing.B, call func(services.EngagementService) error) []statem
 	pool, err := pgxpool.NewWithConfig(b.Context(), config)
 	require.NoError(b, err)
 	b.Cleanup(pool.Close)
-	store := repositories.NewStore(pool, repositories.TxOptions{StatementTimeout: time.Second, LockTimeout: time.Second, MaxAttempts: 1})
+	store := repositories.NewStore(pool, repositories.TxOptions{StatementTimeout: time.Second, LockTimeout: time.Second, MaxAttempts: 1}, repositories.NoWaker{})
 	tokens, err := pagetoken.NewCodec([]string{"benchmark-cursor-key"})
 	require.NoError(b, err)
 	engagements := services.NewEngagementService(store, tokens, silent{}, services.NewEventID(), services.Options{

@@ -1,28 +1,66 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/google/wire"
 
 	"github.com/lingo-services/profile/internal/controllers"
 	"github.com/lingo-services/profile/internal/controllers/dto"
 	"github.com/lingo-services/profile/internal/controllers/identity"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+	"github.com/lingo-services/profile/internal/infrastructure/servers"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
 	"github.com/lingo-services/profile/internal/services/pagetoken"
+	"github.com/lingo-services/profile/internal/tasks/outbox"
 )
 
 // ProviderSet turns the configuration into what each layer asks for.
 var ProviderSet = wire.NewSet(
-	Postgres, TxOptions, ServiceOptions, PageTokens, Timeouts, Authenticator, DecoderOptions, EnableAPI,
+	Postgres, Messaging, TxOptions, ServiceOptions, PageTokens, Timeouts, Authenticator, DecoderOptions, EnableAPI, InboxGeneration,
 )
 
 // Postgres is the database part.
 func Postgres(c *confpb.Bootstrap) *confpb.Data_Postgres { return c.GetData().GetPostgres() }
+
+// Messaging is the Pub/Sub part.
+func Messaging(c *confpb.Bootstrap) *confpb.Messaging { return c.GetMessaging() }
+
+// OutboxProviderSet is what the publisher asks for besides.
+var OutboxProviderSet = wire.NewSet(OutboxOptions, OutboxGrace)
+
+// OutboxOptions are the publisher's settings; every call names another instance.
+func OutboxOptions(c *confpb.Bootstrap) outbox.Options {
+	o := c.GetMessaging().GetOutbox()
+	var buckets uint32
+	_, _ = fmt.Sscanf(o.GetOrderingKey(), "bucket:%d", &buckets) // `user` leaves 0; anything else was refused
+	host, _ := os.Hostname()
+	return outbox.Options{
+		Instance:    fmt.Sprintf("%s/%d/%s", host, os.Getpid(), uuid.NewString()[:8]),
+		Batch:       int(o.GetBatch()),
+		Window:      int(o.GetMaxOutstanding()),
+		Lease:       o.GetLease().AsDuration(),
+		Renew:       o.GetRenew().AsDuration(),
+		MaxAttempts: int(o.GetMaxAttempts()),
+		BackoffMin:  o.GetBackoffMin().AsDuration(),
+		BackoffMax:  o.GetBackoffMax().AsDuration(),
+		Buckets:     buckets,
+		Grace:       o.GetGrace().AsDuration(),
+	}
+}
+
+// OutboxGrace is how long a stopping publisher may take: its grace, and a moment to release its lanes.
+func OutboxGrace(c *confpb.Bootstrap) servers.Grace {
+	const moment = 6 * time.Second
+	return servers.Grace(c.GetMessaging().GetOutbox().GetGrace().AsDuration() + moment)
+}
 
 // TxOptions are the limits of every transaction.
 func TxOptions(c *confpb.Data_Postgres) repositories.TxOptions {
@@ -88,4 +126,9 @@ func Authenticator(c *confpb.Bootstrap) identity.Authenticator {
 		known = append(known, identity.Service{Name: s.GetName(), Token: s.GetToken(), Roles: roles})
 	}
 	return identity.NewInsecureDev(known)
+}
+
+// InboxGeneration is the generation of the catalog inbox.
+func InboxGeneration(c *confpb.Bootstrap) services.InboxGeneration {
+	return services.InboxGeneration(c.GetMessaging().GetCatalogInbox().GetGeneration())
 }

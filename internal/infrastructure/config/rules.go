@@ -31,6 +31,7 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 	} else if len(conf.GetAuth().GetDevServices()) > 0 {
 		problems = append(problems, errors.New("auth.dev_services: only with auth.insecure_dev"))
 	}
+	problems = append(problems, checkMessaging(conf.GetMessaging())...)
 	if conf.GetService().GetEnvironment() != "production" {
 		return problems
 	}
@@ -47,6 +48,23 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 	}
 	if leavesInClear(conf.GetData().GetPostgres().GetUrl()) {
 		problems = append(problems, errors.New("data.postgres.url: needs sslmode=require or stricter off loopback in production"))
+	}
+	return problems
+}
+
+func checkMessaging(m *confpb.Messaging) (problems []error) {
+	o, inbox := m.GetOutbox(), m.GetCatalogInbox()
+	if o.GetMaxOutstanding() < o.GetBatch() {
+		problems = append(problems, errors.New("messaging.outbox.max_outstanding: must be at least messaging.outbox.batch"))
+	}
+	if 2*o.GetRenew().AsDuration() > o.GetLease().AsDuration() {
+		problems = append(problems, errors.New("messaging.outbox.renew: must be at most half of messaging.outbox.lease"))
+	}
+	if o.GetBackoffMin().AsDuration() > o.GetBackoffMax().AsDuration() {
+		problems = append(problems, errors.New("messaging.outbox.backoff_min: must not exceed messaging.outbox.backoff_max"))
+	}
+	if inbox.GetMaxOutstanding() < inbox.GetBatch() {
+		problems = append(problems, errors.New("messaging.catalog_inbox.max_outstanding: must be at least messaging.catalog_inbox.batch"))
 	}
 	return problems
 }

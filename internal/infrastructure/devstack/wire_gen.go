@@ -56,12 +56,14 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		return nil, nil, err
 	}
 	txOptions := config.TxOptions(data_Postgres)
-	store := repositories.NewStore(pool, txOptions)
+	notifier, cleanup3 := postgres.NewNotifier(pool)
+	store := repositories.NewStore(pool, txOptions, notifier)
 	newID := services.NewEventID()
 	servicesOptions := config.ServiceOptions(conf)
 	profileService := services.NewProfileService(store, metrics, newID, servicesOptions)
 	codec, err := config.PageTokens(conf)
 	if err != nil {
+		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
@@ -87,6 +89,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		Stats:       videoStatsService,
 	}
 	return service, func() {
+		cleanup3()
 		cleanup2()
 		cleanup()
 	}, nil

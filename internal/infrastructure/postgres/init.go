@@ -1,6 +1,10 @@
 package postgres
 
-import "github.com/google/wire"
+import (
+	"github.com/google/wire"
 
-// ProviderSet provides the pool.
-var ProviderSet = wire.NewSet(NewPool)
+	"github.com/lingo-services/profile/internal/repositories"
+)
+
+// ProviderSet provides the pool, and waking publishers through it.
+var ProviderSet = wire.NewSet(NewPool, NewNotifier, wire.Bind(new(repositories.Waker), new(*Notifier)))

@@ -18,8 +18,8 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 )
 
-// ProviderSet provides a client.
-var ProviderSet = wire.NewSet(NewClient)
+// ProviderSet provides a client and the topic of our events.
+var ProviderSet = wire.NewSet(NewClient, NewEventTopic)
 
 // DevProject is used with an emulator when no project is configured.
 const DevProject = "profile-dev"
@@ -46,6 +46,18 @@ func NewClient(ctx context.Context, conf *confpb.Messaging) (client *pubsub.Clie
 		return nil, nil, fmt.Errorf("connect to Pub/Sub: %w", err)
 	}
 	return client, func() { _ = client.Close() }, nil
+}
+
+// NewEventTopic publishes our events in order per key. Its batches are what one read of the queue found for a
+// key, so that waiting for more is short; how much may be outstanding is decided by the reader.
+func NewEventTopic(client *pubsub.Client, conf *confpb.Messaging) *pubsub.Publisher {
+	topic := client.Publisher(conf.GetPubsub().GetTopicId())
+	topic.EnableMessageOrdering = true
+	topic.PublishSettings.DelayThreshold = conf.GetOutbox().GetLinger().AsDuration()
+	topic.PublishSettings.CountThreshold = int(conf.GetOutbox().GetBatch())
+	topic.PublishSettings.Timeout = conf.GetPubsub().GetPublishTimeout().AsDuration()
+	topic.PublishSettings.FlowControlSettings.LimitExceededBehavior = pubsub.FlowControlIgnore
+	return topic
 }
 
 // never is the retry policy of Publish: none. A caller that keeps events in a table knows better when to try

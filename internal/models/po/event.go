@@ -33,6 +33,33 @@ func (e Event) Lane() int32 {
 	return int32(h.Sum32() % Lanes)
 }
 
+// Delivery is a stored event that the broker has not acknowledged yet, as the publisher reads it.
+type Delivery struct {
+	// ID orders the deliveries of a key.
+	ID   int64
+	Lane int32
+	// EventID is a UUIDv7, the same on every delivery.
+	EventID       uuid.UUID
+	AggregateType string
+	AggregateID   uuid.UUID
+	EventType     string
+	// Key is the user: the ordering key.
+	Key models.UserID
+	// Version counts the events of Key: 1, 2, 3, …
+	Version int64
+	// Payload is the protobuf message of EventType.
+	Payload []byte
+	// TraceParent is the W3C traceparent of the call that caused the event; empty without one.
+	TraceParent string
+	OccurredAt  time.Time
+	// Attempts counts refusals of this message by the broker.
+	Attempts int32
+	// Dead deliveries have used up their attempts and block their key.
+	Dead bool
+	// Age is how long ago, by the database's clock, the event was written when it was read.
+	Age time.Duration
+}
+
 // IdempotencyRecord is the stored answer of a successful call (S85).
 type IdempotencyRecord struct {
 	UserID models.UserID

@@ -14,6 +14,7 @@ import (
 	reflect "reflect"
 	time "time"
 
+	uuid "github.com/google/uuid"
 	models "github.com/lingo-services/profile/internal/models"
 	po "github.com/lingo-services/profile/internal/models/po"
 	repositories "github.com/lingo-services/profile/internal/repositories"
@@ -472,6 +473,188 @@ func (mr *MockOutboxRepositoryMockRecorder) Append(ctx, events any) *gomock.Call
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Append", reflect.TypeOf((*MockOutboxRepository)(nil).Append), ctx, events)
 }
 
+// MockDeliveryRepository is a mock of DeliveryRepository interface.
+type MockDeliveryRepository struct {
+	ctrl     *gomock.Controller
+	recorder *MockDeliveryRepositoryMockRecorder
+	isgomock struct{}
+}
+
+// MockDeliveryRepositoryMockRecorder is the mock recorder for MockDeliveryRepository.
+type MockDeliveryRepositoryMockRecorder struct {
+	mock *MockDeliveryRepository
+}
+
+// NewMockDeliveryRepository creates a new mock instance.
+func NewMockDeliveryRepository(ctrl *gomock.Controller) *MockDeliveryRepository {
+	mock := &MockDeliveryRepository{ctrl: ctrl}
+	mock.recorder = &MockDeliveryRepositoryMockRecorder{mock}
+	return mock
+}
+
+// EXPECT returns an object that allows the caller to indicate expected use.
+func (m *MockDeliveryRepository) EXPECT() *MockDeliveryRepositoryMockRecorder {
+	return m.recorder
+}
+
+// EstimateBacklog mocks base method.
+func (m *MockDeliveryRepository) EstimateBacklog(ctx context.Context) (int64, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "EstimateBacklog", ctx)
+	ret0, _ := ret[0].(int64)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// EstimateBacklog indicates an expected call of EstimateBacklog.
+func (mr *MockDeliveryRepositoryMockRecorder) EstimateBacklog(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "EstimateBacklog", reflect.TypeOf((*MockDeliveryRepository)(nil).EstimateBacklog), ctx)
+}
+
+// OldestUnread mocks base method.
+func (m *MockDeliveryRepository) OldestUnread(ctx context.Context, lanes []po.Cursor) (time.Duration, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "OldestUnread", ctx, lanes)
+	ret0, _ := ret[0].(time.Duration)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// OldestUnread indicates an expected call of OldestUnread.
+func (mr *MockDeliveryRepositoryMockRecorder) OldestUnread(ctx, lanes any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "OldestUnread", reflect.TypeOf((*MockDeliveryRepository)(nil).OldestUnread), ctx, lanes)
+}
+
+// Refuse mocks base method.
+func (m *MockDeliveryRepository) Refuse(ctx context.Context, r po.Refusal) (bool, bool, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Refuse", ctx, r)
+	ret0, _ := ret[0].(bool)
+	ret1, _ := ret[1].(bool)
+	ret2, _ := ret[2].(error)
+	return ret0, ret1, ret2
+}
+
+// Refuse indicates an expected call of Refuse.
+func (mr *MockDeliveryRepositoryMockRecorder) Refuse(ctx, r any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Refuse", reflect.TypeOf((*MockDeliveryRepository)(nil).Refuse), ctx, r)
+}
+
+// Take mocks base method.
+func (m *MockDeliveryRepository) Take(ctx context.Context, t po.Take) (po.Taken, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Take", ctx, t)
+	ret0, _ := ret[0].(po.Taken)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Take indicates an expected call of Take.
+func (mr *MockDeliveryRepositoryMockRecorder) Take(ctx, t any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Take", reflect.TypeOf((*MockDeliveryRepository)(nil).Take), ctx, t)
+}
+
+// MockLaneRepository is a mock of LaneRepository interface.
+type MockLaneRepository struct {
+	ctrl     *gomock.Controller
+	recorder *MockLaneRepositoryMockRecorder
+	isgomock struct{}
+}
+
+// MockLaneRepositoryMockRecorder is the mock recorder for MockLaneRepository.
+type MockLaneRepositoryMockRecorder struct {
+	mock *MockLaneRepository
+}
+
+// NewMockLaneRepository creates a new mock instance.
+func NewMockLaneRepository(ctrl *gomock.Controller) *MockLaneRepository {
+	mock := &MockLaneRepository{ctrl: ctrl}
+	mock.recorder = &MockLaneRepositoryMockRecorder{mock}
+	return mock
+}
+
+// EXPECT returns an object that allows the caller to indicate expected use.
+func (m *MockLaneRepository) EXPECT() *MockLaneRepositoryMockRecorder {
+	return m.recorder
+}
+
+// Acquire mocks base method.
+func (m *MockLaneRepository) Acquire(ctx context.Context, instance string, lease time.Duration, atMost int) ([]po.Lane, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Acquire", ctx, instance, lease, atMost)
+	ret0, _ := ret[0].([]po.Lane)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Acquire indicates an expected call of Acquire.
+func (mr *MockLaneRepositoryMockRecorder) Acquire(ctx, instance, lease, atMost any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Acquire", reflect.TypeOf((*MockLaneRepository)(nil).Acquire), ctx, instance, lease, atMost)
+}
+
+// Leave mocks base method.
+func (m *MockLaneRepository) Leave(ctx context.Context, instance string) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Leave", ctx, instance)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// Leave indicates an expected call of Leave.
+func (mr *MockLaneRepositoryMockRecorder) Leave(ctx, instance any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Leave", reflect.TypeOf((*MockLaneRepository)(nil).Leave), ctx, instance)
+}
+
+// Meet mocks base method.
+func (m *MockLaneRepository) Meet(ctx context.Context, instance string, lease time.Duration) (int, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Meet", ctx, instance, lease)
+	ret0, _ := ret[0].(int)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Meet indicates an expected call of Meet.
+func (mr *MockLaneRepositoryMockRecorder) Meet(ctx, instance, lease any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Meet", reflect.TypeOf((*MockLaneRepository)(nil).Meet), ctx, instance, lease)
+}
+
+// Release mocks base method.
+func (m *MockLaneRepository) Release(ctx context.Context, instance string, lanes []int32) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Release", ctx, instance, lanes)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// Release indicates an expected call of Release.
+func (mr *MockLaneRepositoryMockRecorder) Release(ctx, instance, lanes any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Release", reflect.TypeOf((*MockLaneRepository)(nil).Release), ctx, instance, lanes)
+}
+
+// Renew mocks base method.
+func (m *MockLaneRepository) Renew(ctx context.Context, instance string, lease time.Duration) ([]po.Lane, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Renew", ctx, instance, lease)
+	ret0, _ := ret[0].([]po.Lane)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Renew indicates an expected call of Renew.
+func (mr *MockLaneRepositoryMockRecorder) Renew(ctx, instance, lease any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Renew", reflect.TypeOf((*MockLaneRepository)(nil).Renew), ctx, instance, lease)
+}
+
 // MockIdempotencyRepository is a mock of IdempotencyRepository interface.
 type MockIdempotencyRepository struct {
 	ctrl     *gomock.Controller
@@ -538,4 +721,119 @@ func (m *MockIdempotencyRepository) Put(ctx context.Context, r po.IdempotencyRec
 func (mr *MockIdempotencyRepositoryMockRecorder) Put(ctx, r, retention any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Put", reflect.TypeOf((*MockIdempotencyRepository)(nil).Put), ctx, r, retention)
+}
+
+// MockInboxRepository is a mock of InboxRepository interface.
+type MockInboxRepository struct {
+	ctrl     *gomock.Controller
+	recorder *MockInboxRepositoryMockRecorder
+	isgomock struct{}
+}
+
+// MockInboxRepositoryMockRecorder is the mock recorder for MockInboxRepository.
+type MockInboxRepositoryMockRecorder struct {
+	mock *MockInboxRepository
+}
+
+// NewMockInboxRepository creates a new mock instance.
+func NewMockInboxRepository(ctrl *gomock.Controller) *MockInboxRepository {
+	mock := &MockInboxRepository{ctrl: ctrl}
+	mock.recorder = &MockInboxRepositoryMockRecorder{mock}
+	return mock
+}
+
+// EXPECT returns an object that allows the caller to indicate expected use.
+func (m *MockInboxRepository) EXPECT() *MockInboxRepositoryMockRecorder {
+	return m.recorder
+}
+
+// Claim mocks base method.
+func (m *MockInboxRepository) Claim(ctx context.Context, generation int32, events []po.CatalogEvent) ([]uuid.UUID, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Claim", ctx, generation, events)
+	ret0, _ := ret[0].([]uuid.UUID)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Claim indicates an expected call of Claim.
+func (mr *MockInboxRepositoryMockRecorder) Claim(ctx, generation, events any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Claim", reflect.TypeOf((*MockInboxRepository)(nil).Claim), ctx, generation, events)
+}
+
+// List mocks base method.
+func (m *MockInboxRepository) List(ctx context.Context, q po.InboxQuery) ([]po.InboxEntry, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "List", ctx, q)
+	ret0, _ := ret[0].([]po.InboxEntry)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// List indicates an expected call of List.
+func (mr *MockInboxRepositoryMockRecorder) List(ctx, q any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "List", reflect.TypeOf((*MockInboxRepository)(nil).List), ctx, q)
+}
+
+// Lock mocks base method.
+func (m *MockInboxRepository) Lock(ctx context.Context, key po.InboxKey) (po.InboxFailure, bool, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Lock", ctx, key)
+	ret0, _ := ret[0].(po.InboxFailure)
+	ret1, _ := ret[1].(bool)
+	ret2, _ := ret[2].(error)
+	return ret0, ret1, ret2
+}
+
+// Lock indicates an expected call of Lock.
+func (mr *MockInboxRepositoryMockRecorder) Lock(ctx, key any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Lock", reflect.TypeOf((*MockInboxRepository)(nil).Lock), ctx, key)
+}
+
+// Park mocks base method.
+func (m *MockInboxRepository) Park(ctx context.Context, generation int32, failures []po.InboxFailure) ([]uuid.UUID, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Park", ctx, generation, failures)
+	ret0, _ := ret[0].([]uuid.UUID)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Park indicates an expected call of Park.
+func (mr *MockInboxRepositoryMockRecorder) Park(ctx, generation, failures any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Park", reflect.TypeOf((*MockInboxRepository)(nil).Park), ctx, generation, failures)
+}
+
+// Prune mocks base method.
+func (m *MockInboxRepository) Prune(ctx context.Context, olderThan time.Duration, limit int32) (int64, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Prune", ctx, olderThan, limit)
+	ret0, _ := ret[0].(int64)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Prune indicates an expected call of Prune.
+func (mr *MockInboxRepositoryMockRecorder) Prune(ctx, olderThan, limit any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Prune", reflect.TypeOf((*MockInboxRepository)(nil).Prune), ctx, olderThan, limit)
+}
+
+// Status mocks base method.
+func (m *MockInboxRepository) Status(ctx context.Context) (po.InboxStatus, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Status", ctx)
+	ret0, _ := ret[0].(po.InboxStatus)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Status indicates an expected call of Status.
+func (mr *MockInboxRepositoryMockRecorder) Status(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Status", reflect.TypeOf((*MockInboxRepository)(nil).Status), ctx)
 }

@@ -309,7 +309,7 @@ func newTraced(t testing.TB, s *testkit.Service) *traced {
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	store := repositories.NewStore(pool, repositories.TxOptions{StatementTimeout: time.Minute, LockTimeout: time.Minute, MaxAttempts: 1})
+	store := repositories.NewStore(pool, repositories.TxOptions{StatementTimeout: time.Minute, LockTimeout: time.Minute, MaxAttempts: 1}, repositories.NoWaker{})
 	tokens, err := pagetoken.NewCodec([]string{"cursor-key-of-these-tests"})
 	require.NoError(t, err)
 	out.engagements = services.NewEngagementService(store, tokens, s.Metrics, uuid.New, services.Options{})

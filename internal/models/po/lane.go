@@ -1,0 +1,45 @@
+package po
+
+import "time"
+
+// Lane is a publishing lane held under an epoch; every take-over begins a new one.
+type Lane struct {
+	Number int32
+	Epoch  int64
+}
+
+// Cursor says how far a held lane has been read: every id up to After, and for 0 nothing.
+type Cursor struct {
+	Lane
+	After int64
+}
+
+// Take asks for deliveries that have not been read yet.
+type Take struct {
+	// Acknowledged are ids the broker has; they are forgotten.
+	Acknowledged []int64
+	Lanes        []Cursor
+	// LaneLimit is how many rows above its cursor a lane gives.
+	LaneLimit int
+	// OpenWriters is what the last Taken of these lanes said; empty at first.
+	OpenWriters string
+}
+
+// Taken answers a Take.
+type Taken struct {
+	// Deliveries are ordered by id; a lane's own ones may be fewer than LaneLimit only when there are no more.
+	Deliveries []Delivery
+	// OpenWriters are the transactions that may still add rows below the cursors.
+	OpenWriters string
+}
+
+// Refusal is one message the broker would not have.
+type Refusal struct {
+	ID    int64
+	Lane  Lane
+	Error string
+	// RetryAfter is when it is tried again, for operators to see.
+	RetryAfter time.Duration
+	// MaxAttempts refusals make a dead letter.
+	MaxAttempts int
+}

@@ -1,0 +1,206 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/lingo-services/profile/internal/models/po"
+	"github.com/lingo-services/profile/internal/repositories"
+)
+
+// lane is a lane this publisher holds.
+type lane struct {
+	epoch int64
+	// after is the id up to which it was read; 0 reads it from the start.
+	after int64
+	// more: the last read did not reach the end.
+	more bool
+	// inHand counts its events in the publisher's hands.
+	inHand int
+	// leaving: nothing more is read, and it is released once nothing is in hand.
+	leaving bool
+}
+
+// shareLanes renews the leases and takes or offers lanes until every publisher has its share.
+func (p *pump) shareLanes(ctx context.Context, now time.Time) {
+	p.renewAt = now.Add(p.opts.Renew)
+	var held []po.Lane
+	share := 0
+	err := p.inQueue(ctx, func(ctx context.Context, tx *repositories.Tx) (err error) {
+		if held, err = tx.Lanes.Renew(ctx, p.opts.Instance, p.opts.Lease); err != nil || p.stopping {
+			return err
+		}
+		publishers, err := tx.Lanes.Meet(ctx, p.opts.Instance, p.opts.Lease)
+		if err != nil {
+			return err
+		}
+		share = (po.Lanes + publishers - 1) / publishers
+		if len(held) >= share {
+			return nil
+		}
+		acquired, err := tx.Lanes.Acquire(ctx, p.opts.Instance, p.opts.Lease, share-len(held))
+		held = append(held, acquired...)
+		return err
+	})
+	if err != nil {
+		p.databaseFailed(err)
+		return
+	}
+	p.hold(held)
+	p.offer(share)
+}
+
+// hold makes held the lanes of this publisher.
+func (p *pump) hold(held []po.Lane) {
+	current := make(map[int32]int64, len(held))
+	for _, h := range held {
+		current[h.Number] = h.Epoch
+	}
+	for number, l := range p.lanes {
+		if current[number] != l.epoch {
+			p.lose(number)
+		}
+	}
+	for _, h := range held {
+		if p.lanes[h.Number] != nil {
+			continue
+		}
+		l := &lane{epoch: h.Epoch, leaving: p.stopping}
+		for _, e := range p.inHand {
+			if e.Lane == h.Number {
+				l.inHand++
+			}
+		}
+		p.lanes[h.Number] = l
+		p.hungry = true
+	}
+}
+
+// offer leaves the lanes above the share to others.
+func (p *pump) offer(share int) {
+	staying := p.reading()
+	for _, c := range staying[min(share, len(staying)):] {
+		p.leaveLane(c.Number)
+	}
+}
+
+func (p *pump) leaveLane(number int32) {
+	p.lanes[number].leaving = true
+	p.abandonTrouble(number)
+}
+
+// lose forgets a lane that somebody else took, or that an operator wants to be read again. What is
+// outstanding stays in hand: its acknowledgements still count.
+func (p *pump) lose(number int32) {
+	delete(p.lanes, number)
+	p.abandonTrouble(number)
+}
+
+// abandonTrouble gives up keys that wait for something in that lane: whoever reads it next meets them again.
+func (p *pump) abandonTrouble(number int32) {
+	for _, k := range p.keys {
+		if _, missed := k.missed[number]; k.outstanding > 0 || k.mode == flowing ||
+			!missed && !slices.ContainsFunc(k.returned, func(e *event) bool { return e.Lane == number }) {
+			continue
+		}
+		p.restart(k)
+	}
+}
+
+// rewind reads a lane from its start again; what is in hand is recognised.
+func (p *pump) rewind(number int32) {
+	l := p.lanes[number]
+	if l == nil {
+		return
+	}
+	l.after = 0
+	p.hungry = true
+}
+
+// releaseEmptied gives away the leaving lanes that have nothing in hand.
+func (p *pump) releaseEmptied(ctx context.Context) {
+	var emptied []int32
+	for number, l := range p.lanes {
+		if l.leaving && l.inHand == 0 {
+			emptied = append(emptied, number)
+		}
+	}
+	if len(emptied) == 0 || p.stopping || time.Now().Before(p.restUntil) {
+		return
+	}
+	err := p.inQueue(ctx, func(ctx context.Context, tx *repositories.Tx) error {
+		return tx.Lanes.Release(ctx, p.opts.Instance, emptied)
+	})
+	if err != nil {
+		p.databaseFailed(err)
+		return
+	}
+	for _, number := range emptied {
+		p.lose(number)
+	}
+}
+
+// cursors are all held lanes, by number.
+func (p *pump) cursors() []po.Cursor { return p.cursorsIf(func(*lane) bool { return true }) }
+
+// reading are the lanes that are read, by number.
+func (p *pump) reading() []po.Cursor { return p.cursorsIf(func(l *lane) bool { return !l.leaving }) }
+
+func (p *pump) cursorsIf(want func(*lane) bool) []po.Cursor {
+	cursors := make([]po.Cursor, 0, len(p.lanes))
+	for number, l := range p.lanes {
+		if want(l) {
+			cursors = append(cursors, po.Cursor{Lane: po.Lane{Number: number, Epoch: l.epoch}, After: l.after})
+		}
+	}
+	slices.SortFunc(cursors, func(a, b po.Cursor) int { return cmp.Compare(a.Number, b.Number) })
+	return cursors
+}
+
+// laneLimit spreads room over the lanes that are known to have more, or over all.
+func (p *pump) laneLimit(room int) int {
+	lanes := 0
+	for _, l := range p.lanes {
+		if l.more && !l.leaving {
+			lanes++
+		}
+	}
+	if lanes == 0 {
+		lanes = len(p.lanes)
+	}
+	return (room + lanes - 1) / lanes
+}
+
+// beginStop reads nothing more and gives trouble back to the queue.
+func (p *pump) beginStop() {
+	p.stopping = true
+	p.graceEnds = time.Now().Add(p.opts.Grace)
+	for number := range p.lanes {
+		p.leaveLane(number)
+	}
+}
+
+// leave releases every lane and stops the topic, without waiting for what the grace did not settle.
+func (p *pump) leave(ctx context.Context) {
+	err := p.inQueue(ctx, func(ctx context.Context, tx *repositories.Tx) error {
+		var numbers []int32
+		for _, c := range p.cursors() {
+			numbers = append(numbers, c.Number)
+		}
+		if err := tx.Lanes.Release(ctx, p.opts.Instance, numbers); err != nil {
+			return err
+		}
+		return tx.Lanes.Leave(ctx, p.opts.Instance)
+	})
+	if err != nil {
+		p.log.Warn("lanes are left to expire", "error", err)
+	}
+	if p.outstanding > 0 {
+		p.log.Warn("stopped before the broker answered; the events will be sent again", "count", p.outstanding)
+		go p.topic.Stop()
+		return
+	}
+	p.topic.Stop()
+}

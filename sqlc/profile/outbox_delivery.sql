@@ -1,0 +1,117 @@
+-- Forgets what the broker acknowledged and reads what this publisher has not read yet, by one snapshot. Per
+-- lane that is every row above the cursor, at most lane_limit, and every row below it whose transaction was
+-- still open when the lane was read last: rows below the cursor can come from nowhere else. A lane that is not
+-- held under its epoch any more gives nothing. open_writers of the answer are the transactions open now. There
+-- is always at least one row; id is 0 when nothing is to be published. Rows come in no particular order.
+-- name: TakeDeliveries :many
+WITH acknowledged AS (
+    DELETE FROM profile.outbox_deliveries WHERE id = ANY (@acknowledged::bigint[])),
+held AS MATERIALIZED (
+    SELECT l.lane, r.cursor
+    FROM (SELECT unnest(@lanes::smallint[]) AS lane, unnest(@epochs::bigint[]) AS epoch, unnest(@cursors::bigint[]) AS cursor) AS r
+    JOIN profile.outbox_lanes l ON l.lane = r.lane AND l.epoch = r.epoch),
+unread AS (
+    SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
+    FROM held h
+    CROSS JOIN LATERAL (
+        SELECT q.id, q.slot, q.lane, q.delivery_attempts, q.dead_at
+        FROM profile.outbox_deliveries q
+        WHERE q.lane = h.lane AND q.id > h.cursor
+        ORDER BY q.id
+        LIMIT @lane_limit) AS d
+    UNION ALL
+    SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
+    FROM profile.outbox_deliveries d
+    JOIN held h ON h.lane = d.lane
+    WHERE d.writer = ANY (string_to_array(@open_writers::text, ',')::xid8[]) AND d.id <= h.cursor)
+SELECT s.open_writers::text                      AS open_writers,
+       coalesce(e.id, 0)::bigint                 AS id,
+       coalesce(e.lane, 0)::smallint             AS lane,
+       coalesce(e.delivery_attempts, 0)::integer AS delivery_attempts,
+       (e.dead_at IS NOT NULL)::boolean          AS dead,
+       coalesce(e.event_id, '00000000-0000-0000-0000-000000000000')::uuid AS event_id,
+       coalesce(e.aggregate_id, '00000000-0000-0000-0000-000000000000')::uuid AS aggregate_id,
+       coalesce(e.ordering_key, '00000000-0000-0000-0000-000000000000')::uuid AS ordering_key,
+       coalesce(e.aggregate_type, '')::text      AS aggregate_type,
+       coalesce(e.event_type, '')::text          AS event_type,
+       coalesce(e.version, 0)::bigint            AS version,
+       e.payload,
+       coalesce(e.trace_parent, '')::text        AS trace_parent,
+       coalesce(e.occurred_at, 'epoch')::timestamptz AS occurred_at,
+       coalesce(extract(epoch FROM profile.clock_now() - e.created_at), 0)::float8 AS age_seconds
+FROM (SELECT array_to_string(array(SELECT pg_snapshot_xip(pg_current_snapshot())), ',') AS open_writers) AS s
+LEFT JOIN (
+    SELECT u.id, u.lane, u.delivery_attempts, u.dead_at, e.event_id, e.aggregate_type, e.aggregate_id, e.event_type,
+           e.ordering_key, e.version, e.payload, e.headers ->> 'traceparent' AS trace_parent, e.occurred_at, e.created_at
+    FROM unread u
+    JOIN profile.outbox_events e ON e.slot = u.slot AND e.id = u.id) AS e ON true;
+
+-- Books one refusal of an event, and dead-letters it when that was the last allowed one. No row: the lane is
+-- held by somebody else, or the event is not waiting any more.
+-- name: RefuseDelivery :one
+UPDATE profile.outbox_deliveries AS d
+SET delivery_attempts = d.delivery_attempts + 1,
+    last_error        = @last_error,
+    available_at      = profile.clock_now() + @retry_after::interval,
+    dead_at           = CASE WHEN d.delivery_attempts + 1 >= @max_attempts::integer THEN profile.clock_now() END
+FROM profile.outbox_lanes l
+WHERE d.id = @id AND d.dead_at IS NULL AND l.lane = d.lane AND l.epoch = @epoch
+RETURNING d.delivery_attempts, (d.dead_at IS NOT NULL)::boolean AS dead;
+
+-- About how many events wait, without reading them.
+-- name: EstimateBacklog :one
+SELECT pg_stat_get_live_tuples('profile.outbox_deliveries'::regclass)::bigint AS backlog;
+
+-- Says that this publisher is alive for lease, forgets those long gone, and counts the living. A time further
+-- ahead than two leases was written before the clock was set back.
+-- name: MeetPublishers :one
+WITH me AS (
+    INSERT INTO profile.outbox_publishers (instance, seen_until)
+    VALUES (@instance, profile.clock_now() + @lease::interval)
+    ON CONFLICT (instance) DO UPDATE SET seen_until = excluded.seen_until),
+gone AS (
+    DELETE FROM profile.outbox_publishers AS g
+    WHERE g.instance <> @instance AND g.seen_until < profile.clock_now() - 100 * @lease::interval)
+SELECT 1 + count(*) AS publishers
+FROM profile.outbox_publishers AS o
+WHERE o.instance <> @instance AND o.seen_until BETWEEN profile.clock_now() AND profile.clock_now() + 2 * @lease::interval;
+
+-- name: LeavePublishers :exec
+DELETE FROM profile.outbox_publishers WHERE instance = @instance;
+
+-- Prolongs every lease this publisher still has.
+-- name: RenewLanes :many
+UPDATE profile.outbox_lanes
+SET lease_until = profile.clock_now() + @lease::interval
+WHERE owner = @instance::text
+RETURNING lane, epoch;
+
+-- Takes up to lane_limit lanes nobody holds, each under a new epoch.
+-- name: AcquireLanes :many
+UPDATE profile.outbox_lanes
+SET owner = @instance::text, epoch = epoch + 1, lease_until = profile.clock_now() + @lease::interval
+WHERE lane IN (
+    SELECT lane FROM profile.outbox_lanes
+    WHERE owner IS NULL OR lease_until < profile.clock_now() OR lease_until > profile.clock_now() + 2 * @lease::interval
+    ORDER BY lane
+    LIMIT @lane_limit
+    FOR UPDATE SKIP LOCKED)
+RETURNING lane, epoch;
+
+-- name: ReleaseLanes :exec
+UPDATE profile.outbox_lanes
+SET owner = NULL, epoch = epoch + 1, lease_until = NULL
+WHERE owner = @instance::text AND lane = ANY (@lanes::smallint[]);
+
+-- The age in seconds of the oldest event that the holder of these lanes has not read; dead letters apart, 0
+-- without one.
+-- name: OldestUnread :one
+SELECT coalesce(max(extract(epoch FROM profile.clock_now() - e.created_at)), 0)::float8 AS age_seconds
+FROM (SELECT unnest(@lanes::smallint[]) AS lane, unnest(@cursors::bigint[]) AS cursor) AS r
+CROSS JOIN LATERAL (
+    SELECT q.id, q.slot
+    FROM profile.outbox_deliveries q
+    WHERE q.lane = r.lane AND q.id > r.cursor AND q.dead_at IS NULL
+    ORDER BY q.id
+    LIMIT 1) AS d
+JOIN profile.outbox_events e ON e.slot = d.slot AND e.id = d.id;
