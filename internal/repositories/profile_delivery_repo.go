@@ -20,13 +20,12 @@ import (
 type deliveryRepo struct{ q *profiledb.Queries }
 
 func (r deliveryRepo) Take(ctx context.Context, t po.Take) (po.Taken, error) {
-	params := profiledb.TakeDeliveriesParams{
-		Acknowledged: t.Acknowledged, LaneLimit: int32(t.LaneLimit), OpenWriters: t.OpenWriters, //nolint:gosec // G115: configured, at most 1000
-	}
+	params := profiledb.TakeDeliveriesParams{Acknowledged: t.Acknowledged, OpenWriters: t.OpenWriters}
 	for _, l := range t.Lanes {
 		params.Lanes = append(params.Lanes, int16(l.Number)) //nolint:gosec // G115: 0-15
 		params.Epochs = append(params.Epochs, l.Epoch)
 		params.Cursors = append(params.Cursors, l.After)
+		params.Limits = append(params.Limits, int32(l.Limit)) //nolint:gosec // G115: configured, at most 10000
 	}
 	rows, err := r.q.TakeDeliveries(ctx, params)
 	if err != nil {

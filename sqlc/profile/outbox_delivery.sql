@@ -1,15 +1,21 @@
 -- Forgets what the broker acknowledged and reads what this publisher has not read yet, by one snapshot. Per
--- lane that is every row above the cursor, at most lane_limit, and every row below it whose transaction was
+-- lane that is every row above the cursor, up to its limit, and every row below it whose transaction was
 -- still open when the lane was read last: rows below the cursor can come from nowhere else. A lane that is not
 -- held under its epoch any more gives nothing. open_writers of the answer are the transactions open now. There
 -- is always at least one row; id is 0 when nothing is to be published. Rows come in no particular order.
+-- late is materialized so that it is found by its writers: everything below a cursor is mostly dead rows.
 -- name: TakeDeliveries :many
 WITH acknowledged AS (
     DELETE FROM profile.outbox_deliveries WHERE id = ANY (@acknowledged::bigint[])),
 held AS MATERIALIZED (
-    SELECT l.lane, r.cursor
-    FROM (SELECT unnest(@lanes::smallint[]) AS lane, unnest(@epochs::bigint[]) AS epoch, unnest(@cursors::bigint[]) AS cursor) AS r
+    SELECT l.lane, r.cursor, r.lane_limit
+    FROM (SELECT unnest(@lanes::smallint[]) AS lane, unnest(@epochs::bigint[]) AS epoch,
+                 unnest(@cursors::bigint[]) AS cursor, unnest(@limits::integer[]) AS lane_limit) AS r
     JOIN profile.outbox_lanes l ON l.lane = r.lane AND l.epoch = r.epoch),
+late AS MATERIALIZED (
+    SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
+    FROM profile.outbox_deliveries d
+    WHERE d.writer = ANY (string_to_array(@open_writers::text, ',')::xid8[])),
 unread AS (
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
     FROM held h
@@ -18,12 +24,11 @@ unread AS (
         FROM profile.outbox_deliveries q
         WHERE q.lane = h.lane AND q.id > h.cursor
         ORDER BY q.id
-        LIMIT @lane_limit) AS d
+        LIMIT h.lane_limit) AS d
     UNION ALL
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
-    FROM profile.outbox_deliveries d
-    JOIN held h ON h.lane = d.lane
-    WHERE d.writer = ANY (string_to_array(@open_writers::text, ',')::xid8[]) AND d.id <= h.cursor)
+    FROM late d
+    JOIN held h ON h.lane = d.lane AND d.id <= h.cursor)
 SELECT s.open_writers::text                      AS open_writers,
        coalesce(e.id, 0)::bigint                 AS id,
        coalesce(e.lane, 0)::smallint             AS lane,

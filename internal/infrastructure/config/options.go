@@ -19,6 +19,7 @@ import (
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
 	"github.com/lingo-services/profile/internal/services/pagetoken"
+	cataloginbox "github.com/lingo-services/profile/internal/tasks/catalog_inbox"
 	"github.com/lingo-services/profile/internal/tasks/outbox"
 )
 
@@ -126,6 +127,28 @@ func Authenticator(c *confpb.Bootstrap) identity.Authenticator {
 		known = append(known, identity.Service{Name: s.GetName(), Token: s.GetToken(), Roles: roles})
 	}
 	return identity.NewInsecureDev(known)
+}
+
+// CatalogInboxProviderSet is what the consumer of catalog events asks for besides.
+var CatalogInboxProviderSet = wire.NewSet(CatalogInboxOptions, CatalogInboxGrace)
+
+// CatalogInboxOptions are the consumer's settings.
+func CatalogInboxOptions(c *confpb.Bootstrap) cataloginbox.Options {
+	i := c.GetMessaging().GetCatalogInbox()
+	return cataloginbox.Options{
+		Subscription:   i.GetSubscriptionId(),
+		Batch:          int(i.GetBatch()),
+		Linger:         i.GetLinger().AsDuration(),
+		MaxOutstanding: int(i.GetMaxOutstanding()),
+		Patience:       cataloginbox.DefaultPatience,
+		BackoffMin:     cataloginbox.DefaultBackoffMin,
+		BackoffMax:     cataloginbox.DefaultBackoffMax,
+	}
+}
+
+// CatalogInboxGrace is how long a stopping consumer may take for what it has in hand.
+func CatalogInboxGrace(c *confpb.Bootstrap) servers.Grace {
+	return servers.Grace(c.GetServer().GetTimeouts().GetDrain().AsDuration())
 }
 
 // InboxGeneration is the generation of the catalog inbox.

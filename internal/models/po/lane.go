@@ -12,6 +12,8 @@ type Lane struct {
 type Cursor struct {
 	Lane
 	After int64
+	// Limit is how many rows above After are wanted.
+	Limit int
 }
 
 // Take asks for deliveries that have not been read yet.
@@ -19,15 +21,13 @@ type Take struct {
 	// Acknowledged are ids the broker has; they are forgotten.
 	Acknowledged []int64
 	Lanes        []Cursor
-	// LaneLimit is how many rows above its cursor a lane gives.
-	LaneLimit int
 	// OpenWriters is what the last Taken of these lanes said; empty at first.
 	OpenWriters string
 }
 
 // Taken answers a Take.
 type Taken struct {
-	// Deliveries are ordered by id; a lane's own ones may be fewer than LaneLimit only when there are no more.
+	// Deliveries are ordered by id; fewer above a lane's cursor than its limit: there are no more.
 	Deliveries []Delivery
 	// OpenWriters are the transactions that may still add rows below the cursors.
 	OpenWriters string

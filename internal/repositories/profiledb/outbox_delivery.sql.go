@@ -228,9 +228,14 @@ const takeDeliveries = `-- name: TakeDeliveries :many
 WITH acknowledged AS (
     DELETE FROM profile.outbox_deliveries WHERE id = ANY ($1::bigint[])),
 held AS MATERIALIZED (
-    SELECT l.lane, r.cursor
-    FROM (SELECT unnest($2::smallint[]) AS lane, unnest($3::bigint[]) AS epoch, unnest($4::bigint[]) AS cursor) AS r
+    SELECT l.lane, r.cursor, r.lane_limit
+    FROM (SELECT unnest($2::smallint[]) AS lane, unnest($3::bigint[]) AS epoch,
+                 unnest($4::bigint[]) AS cursor, unnest($5::integer[]) AS lane_limit) AS r
     JOIN profile.outbox_lanes l ON l.lane = r.lane AND l.epoch = r.epoch),
+late AS MATERIALIZED (
+    SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
+    FROM profile.outbox_deliveries d
+    WHERE d.writer = ANY (string_to_array($6::text, ',')::xid8[])),
 unread AS (
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
     FROM held h
@@ -239,12 +244,11 @@ unread AS (
         FROM profile.outbox_deliveries q
         WHERE q.lane = h.lane AND q.id > h.cursor
         ORDER BY q.id
-        LIMIT $5) AS d
+        LIMIT h.lane_limit) AS d
     UNION ALL
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
-    FROM profile.outbox_deliveries d
-    JOIN held h ON h.lane = d.lane
-    WHERE d.writer = ANY (string_to_array($6::text, ',')::xid8[]) AND d.id <= h.cursor)
+    FROM late d
+    JOIN held h ON h.lane = d.lane AND d.id <= h.cursor)
 SELECT s.open_writers::text                      AS open_writers,
        coalesce(e.id, 0)::bigint                 AS id,
        coalesce(e.lane, 0)::smallint             AS lane,
@@ -273,7 +277,7 @@ type TakeDeliveriesParams struct {
 	Lanes        []int16
 	Epochs       []int64
 	Cursors      []int64
-	LaneLimit    int32
+	Limits       []int32
 	OpenWriters  string
 }
 
@@ -296,17 +300,18 @@ type TakeDeliveriesRow struct {
 }
 
 // Forgets what the broker acknowledged and reads what this publisher has not read yet, by one snapshot. Per
-// lane that is every row above the cursor, at most lane_limit, and every row below it whose transaction was
+// lane that is every row above the cursor, up to its limit, and every row below it whose transaction was
 // still open when the lane was read last: rows below the cursor can come from nowhere else. A lane that is not
 // held under its epoch any more gives nothing. open_writers of the answer are the transactions open now. There
 // is always at least one row; id is 0 when nothing is to be published. Rows come in no particular order.
+// late is materialized so that it is found by its writers: everything below a cursor is mostly dead rows.
 func (q *Queries) TakeDeliveries(ctx context.Context, arg TakeDeliveriesParams) ([]TakeDeliveriesRow, error) {
 	rows, err := q.db.Query(ctx, takeDeliveries,
 		arg.Acknowledged,
 		arg.Lanes,
 		arg.Epochs,
 		arg.Cursors,
-		arg.LaneLimit,
+		arg.Limits,
 		arg.OpenWriters,
 	)
 	if err != nil {

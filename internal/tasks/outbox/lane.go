@@ -15,8 +15,9 @@ type lane struct {
 	epoch int64
 	// after is the id up to which it was read; 0 reads it from the start.
 	after int64
-	// more: the last read did not reach the end.
-	more bool
+	// more: the last read did not reach the end. readAt is when it was its turn among those.
+	more   bool
+	readAt time.Time
 	// inHand counts its events in the publisher's hands.
 	inHand int
 	// leaving: nothing more is read, and it is released once nothing is in hand.
@@ -159,18 +160,25 @@ func (p *pump) cursorsIf(want func(*lane) bool) []po.Cursor {
 	return cursors
 }
 
-// laneLimit spreads room over the lanes that are known to have more, or over all.
-func (p *pump) laneLimit(room int) int {
-	lanes := 0
-	for _, l := range p.lanes {
-		if l.more && !l.leaving {
-			lanes++
+// laneGlance is what a lane without a known backlog may give at once.
+const laneGlance = 64
+
+// share divides room among lanes. Those with a backlog are read alone, one after another: a lane read deep has
+// many events per key, and one call to the broker carries one key only.
+func (p *pump) share(lanes []po.Cursor, room int) []po.Cursor {
+	turn := -1
+	for i := range lanes {
+		if l := p.lanes[lanes[i].Number]; !l.more {
+			lanes[i].Limit = min(laneGlance, room)
+		} else if turn < 0 || l.readAt.Before(p.lanes[lanes[turn].Number].readAt) {
+			turn = i
 		}
 	}
-	if lanes == 0 {
-		lanes = len(p.lanes)
+	if turn >= 0 {
+		lanes[turn].Limit = room
+		p.lanes[lanes[turn].Number].readAt = time.Now()
 	}
-	return (room + lanes - 1) / lanes
+	return lanes
 }
 
 // beginStop reads nothing more and gives trouble back to the queue.

@@ -167,8 +167,7 @@ func (p *pump) visit(ctx context.Context) {
 	now := time.Now()
 	request := po.Take{Acknowledged: p.acknowledged, OpenWriters: p.openWriters}
 	if room := p.room(now); p.hungry && room > 0 {
-		request.Lanes = p.reading()
-		request.LaneLimit = p.laneLimit(room)
+		request.Lanes = p.share(p.reading(), room)
 	}
 	var taken po.Taken
 	err := p.inQueue(ctx, func(ctx context.Context, tx *repositories.Tx) (err error) {
@@ -224,7 +223,7 @@ func (p *pump) accept(ctx context.Context, deliveries []po.Delivery, request po.
 	p.hungry = false
 	for _, c := range request.Lanes {
 		l := p.lanes[c.Number]
-		l.more = fresh[c.Number] >= request.LaneLimit
+		l.more = fresh[c.Number] >= c.Limit
 		p.hungry = p.hungry || l.more
 	}
 	p.schedulePoll(now, len(deliveries) > 0)

@@ -1,0 +1,262 @@
+package outbox_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+	"cloud.google.com/go/pubsub/v2/pstest"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+	"github.com/lingo-services/profile/internal/infrastructure/devstack"
+	"github.com/lingo-services/profile/internal/infrastructure/observability"
+	"github.com/lingo-services/profile/internal/infrastructure/postgres"
+	infrapubsub "github.com/lingo-services/profile/internal/infrastructure/pubsub"
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
+	"github.com/lingo-services/profile/internal/repositories"
+	"github.com/lingo-services/profile/internal/tasks/outbox"
+	"github.com/lingo-services/profile/test/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+const patience, tick = 20 * time.Second, 5 * time.Millisecond
+
+// stage is a service that writes events, a broker, and any number of publishers between them.
+type stage struct {
+	*testkit.Service
+	broker *testkit.Broker
+	sub    string
+	conf   *confpb.Bootstrap
+	inbox  *inbox
+}
+
+const eventsTopic = "profile.events"
+
+func newStage(t testing.TB, options ...pstest.ServerReactorOption) *stage {
+	t.Helper()
+	s := &stage{broker: testkit.NewBroker(t, options...), inbox: &inbox{}}
+	s.Service = testkit.New(t, func(c *confpb.Bootstrap) { s.conf = c })
+	s.broker.Topic(t, eventsTopic)
+	s.sub = s.broker.Subscription(t, eventsTopic, "all")
+	s.receive(t)
+	return s
+}
+
+// receive collects everything that is delivered, acknowledging it.
+func (s *stage) receive(t testing.TB) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- s.broker.Client.Subscriber(s.sub).Receive(ctx, func(_ context.Context, m *pubsub.Message) {
+			s.inbox.add(m)
+			m.Ack()
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, <-done)
+	})
+}
+
+// inbox is what a consumer saw, in order.
+type inbox struct {
+	mu       sync.Mutex
+	messages []*pubsub.Message
+}
+
+func (i *inbox) add(m *pubsub.Message) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.messages = append(i.messages, m)
+}
+
+func (i *inbox) all() []*pubsub.Message {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return append([]*pubsub.Message(nil), i.messages...)
+}
+
+// versionsOf are a key's versions in the order they arrived, repetitions included.
+func (i *inbox) versionsOf(user models.UserID) (versions []string) {
+	for _, m := range i.all() {
+		if m.Attributes["aggregate_id"] == user.String() {
+			versions = append(versions, m.Attributes["version"])
+		}
+	}
+	return versions
+}
+
+// firsts drops repetitions.
+func firsts(versions []string) (once []string) {
+	seen := map[string]bool{}
+	for _, v := range versions {
+		if !seen[v] {
+			once = append(once, v)
+		}
+		seen[v] = true
+	}
+	return once
+}
+
+func upTo(n int) (versions []string) {
+	for i := 1; i <= n; i++ {
+		versions = append(versions, fmt.Sprint(i))
+	}
+	return versions
+}
+
+// watcher is an Observer that remembers.
+type watcher struct {
+	mu          sync.Mutex
+	counts      map[string]int
+	status      outbox.Status
+	backlog     int64
+	deadLetters chan string
+}
+
+func newWatcher() *watcher { return &watcher{counts: map[string]int{}, deadLetters: make(chan string, 100)} }
+
+func (w *watcher) count(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counts[what]++
+}
+
+func (w *watcher) counted() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.counts)
+}
+
+func (w *watcher) Published(string, time.Duration) { w.count("published") }
+func (w *watcher) Refused(string)                  { w.count("refused") }
+func (w *watcher) BrokerFailed()                   { w.count("broker") }
+
+func (w *watcher) DeadLettered(kind string) {
+	w.count("dead")
+	w.deadLetters <- kind
+}
+
+func (w *watcher) Observed(now outbox.Status) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counts["reports"]++
+	w.status = now
+}
+
+func (w *watcher) Backlog(events int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.backlog = events
+}
+
+func (w *watcher) last() outbox.Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status
+}
+
+// running is a publisher and what to do with it.
+type running struct {
+	*outbox.Publisher
+	*watcher
+	stop func()
+}
+
+// publisher starts one; configure may change its options.
+func (s *stage) publisher(t testing.TB, configure ...func(*outbox.Options)) *running {
+	t.Helper()
+	conf := s.broker.Conf()
+	shipped, err := devstack.Conf(nil)
+	require.NoError(t, err)
+	conf.Outbox, conf.Pubsub.TopicId, conf.Pubsub.PublishTimeout = shipped.Messaging.Outbox, eventsTopic, shipped.Messaging.Pubsub.PublishTimeout
+	client, closeClient, err := infrapubsub.NewClient(t.Context(), conf)
+	require.NoError(t, err)
+	opts := outbox.Options{
+		Instance: uuid.NewString(), Batch: 1000, Window: 4000, Lease: time.Second, Renew: 100 * time.Millisecond, MaxAttempts: 3,
+		BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond, Grace: patience,
+	}
+	for _, f := range configure {
+		f(&opts)
+	}
+	log, err := observability.NewLogger(s.Log, "debug")
+	require.NoError(t, err)
+	alarm, stopAlarm := postgres.NewListener(s.conf)
+	watcher := newWatcher()
+	p := outbox.NewPublisher(opts, s.Store, infrapubsub.NewEventTopic(client, conf), alarm, watcher, log)
+	done := testkit.Later(func() error { return p.Start(context.Background()) })
+	var once sync.Once
+	stop := func() {
+		once.Do(func() {
+			require.NoError(t, p.Stop(context.Background()))
+			require.NoError(t, <-done)
+			stopAlarm()
+			closeClient()
+		})
+	}
+	t.Cleanup(stop)
+	return &running{p, watcher, stop}
+}
+
+// write appends n events of a user in a transaction of their own, and returns their ids.
+func (s *stage) write(t testing.TB, user models.UserID, n int) []uuid.UUID {
+	t.Helper()
+	var ids []uuid.UUID
+	require.NoError(t, s.Store.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
+		ids = nil
+		events, err := appendEvents(ctx, tx, user, n)
+		for _, e := range events {
+			ids = append(ids, e.ID)
+		}
+		return err
+	}))
+	return ids
+}
+
+// appendEvents claims the next n versions of a user and stores an event for each.
+func appendEvents(ctx context.Context, tx *repositories.Tx, user models.UserID, n int) ([]po.Event, error) {
+	if _, err := tx.UserStats.Lock(ctx, []models.UserID{user}); err != nil {
+		return nil, err
+	}
+	last, err := tx.UserStats.Increment(ctx, []po.UserDelta{{UserID: user, Events: int64(n)}})
+	if err != nil {
+		return nil, err
+	}
+	events := make([]po.Event, n)
+	for i := range events {
+		events[i] = po.Event{
+			ID: uuid.Must(uuid.NewV7()), Type: "profile.engagement.added", UserID: user, Version: last[user] - int64(n) + int64(i) + 1,
+			OccurredAt: time.Now().UTC(), Payload: []byte("payload"),
+		}
+	}
+	return events, tx.Outbox.Append(ctx, events)
+}
+
+func (s *stage) queued(t testing.TB) int {
+	t.Helper()
+	return testkit.One[int](t, s.DB, "SELECT count(*)::int FROM profile.outbox_deliveries")
+}
+
+func (s *stage) awaitQueue(t testing.TB, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return s.queued(t) == n }, patience, tick)
+}
+
+// awaitVersions waits until a consumer has seen versions 1 to n of a user, first deliveries in order.
+func (s *stage) awaitVersions(t testing.TB, user models.UserID, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(firsts(s.inbox.versionsOf(user))) >= n }, patience, tick)
+	require.Equal(t, upTo(n), firsts(s.inbox.versionsOf(user)))
+}
+
+func onEmulator() bool { return os.Getenv("PUBSUB_EMULATOR_HOST") != "" }
