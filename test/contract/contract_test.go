@@ -56,7 +56,11 @@ VideoStats: like_count 1 int64, bookmark_count 2 int64, unique_watchers 3 int64,
 EngagementAddedEvent: event_id 1 string, user_id 2 string, video_id 3 string, favorite_type 4 FavoriteType, occurred_at 5 Timestamp, source 6 string, stats 7 VideoStats
 EngagementRemovedEvent: event_id 1 string, user_id 2 string, video_id 3 string, favorite_type 4 FavoriteType, occurred_at 5 Timestamp, deleted_at 6 Timestamp, source 7 string, stats 8 VideoStats
 WatchProgressedEvent: event_id 1 string, user_id 2 string, video_id 3 string, progress 4 WatchProgress, context 5 Struct
-PreferencesUpdatedEvent: event_id 1 string, user_id 2 string
+PreferencesUpdatedEvent: event_id 1 string, user_id 2 string, profile_version 3 int64, occurred_at 4 Timestamp, delta 5 PreferenceDelta
+WatchRemovedEvent: event_id 1 string, user_id 2 string, video_id 3 string, occurred_at 4 Timestamp, reason 5 string, stats 6 VideoStats
+UserDeletionScheduledEvent: event_id 1 string, user_id 2 string, purge_task_id 3 string, occurred_at 4 Timestamp, delete_after 5 Timestamp
+UserDeletionCompletedEvent: event_id 1 string, user_id 2 string, purge_task_id 3 string, occurred_at 4 Timestamp, purged_at 5 Timestamp, erased 6 ErasedCounts
+ErasedCounts: profiles 1 int64, engagements 2 int64, watch_records 3 int64, events 4 int64, idempotency_records 5 int64
 `
 
 // promised are numbers of api.md that nothing else may take before their field comes.

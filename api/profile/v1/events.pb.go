@@ -318,6 +318,94 @@ func (x *WatchProgressedEvent) GetStats() *VideoStats {
 	return nil
 }
 
+// profile.watch.removed: a watch record left the history and the counters.
+type WatchRemovedEvent struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	EventId    string                 `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	UserId     string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	VideoId    string                 `protobuf:"bytes,3,opt,name=video_id,json=videoId,proto3" json:"video_id,omitempty"`
+	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
+	// `deleted`: the user removed this record. `cleared`: the user removed all, or all up to a time.
+	// `expired`: the retention ended. More may follow.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Counters right after the removal.
+	Stats         *VideoStats `protobuf:"bytes,6,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRemovedEvent) Reset() {
+	*x = WatchRemovedEvent{}
+	mi := &file_profile_v1_events_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRemovedEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRemovedEvent) ProtoMessage() {}
+
+func (x *WatchRemovedEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_events_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRemovedEvent.ProtoReflect.Descriptor instead.
+func (*WatchRemovedEvent) Descriptor() ([]byte, []int) {
+	return file_profile_v1_events_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WatchRemovedEvent) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *WatchRemovedEvent) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *WatchRemovedEvent) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *WatchRemovedEvent) GetOccurredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OccurredAt
+	}
+	return nil
+}
+
+func (x *WatchRemovedEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *WatchRemovedEvent) GetStats() *VideoStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
 // profile.preferences.updated: stored preferences changed.
 type PreferencesUpdatedEvent struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -333,7 +421,7 @@ type PreferencesUpdatedEvent struct {
 
 func (x *PreferencesUpdatedEvent) Reset() {
 	*x = PreferencesUpdatedEvent{}
-	mi := &file_profile_v1_events_proto_msgTypes[3]
+	mi := &file_profile_v1_events_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -345,7 +433,7 @@ func (x *PreferencesUpdatedEvent) String() string {
 func (*PreferencesUpdatedEvent) ProtoMessage() {}
 
 func (x *PreferencesUpdatedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_events_proto_msgTypes[3]
+	mi := &file_profile_v1_events_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -358,7 +446,7 @@ func (x *PreferencesUpdatedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferencesUpdatedEvent.ProtoReflect.Descriptor instead.
 func (*PreferencesUpdatedEvent) Descriptor() ([]byte, []int) {
-	return file_profile_v1_events_proto_rawDescGZIP(), []int{3}
+	return file_profile_v1_events_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PreferencesUpdatedEvent) GetEventId() string {
@@ -396,6 +484,251 @@ func (x *PreferencesUpdatedEvent) GetDelta() *PreferenceDelta {
 	return nil
 }
 
+// profile.user.deletion.scheduled: the user's data will be erased. Consumers drop what they keep of the user.
+type UserDeletionScheduledEvent struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	EventId string                 `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	UserId  string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The same in both events of one deletion.
+	PurgeTaskId string                 `protobuf:"bytes,3,opt,name=purge_task_id,json=purgeTaskId,proto3" json:"purge_task_id,omitempty"`
+	OccurredAt  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
+	// When erasing starts: occurred_at, or later when the user may still cancel.
+	DeleteAfter   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=delete_after,json=deleteAfter,proto3" json:"delete_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserDeletionScheduledEvent) Reset() {
+	*x = UserDeletionScheduledEvent{}
+	mi := &file_profile_v1_events_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserDeletionScheduledEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserDeletionScheduledEvent) ProtoMessage() {}
+
+func (x *UserDeletionScheduledEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_events_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserDeletionScheduledEvent.ProtoReflect.Descriptor instead.
+func (*UserDeletionScheduledEvent) Descriptor() ([]byte, []int) {
+	return file_profile_v1_events_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UserDeletionScheduledEvent) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *UserDeletionScheduledEvent) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UserDeletionScheduledEvent) GetPurgeTaskId() string {
+	if x != nil {
+		return x.PurgeTaskId
+	}
+	return ""
+}
+
+func (x *UserDeletionScheduledEvent) GetOccurredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OccurredAt
+	}
+	return nil
+}
+
+func (x *UserDeletionScheduledEvent) GetDeleteAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeleteAfter
+	}
+	return nil
+}
+
+// profile.user.deletion.completed: nothing of the user is left in this service.
+type UserDeletionCompletedEvent struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	EventId     string                 `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	UserId      string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	PurgeTaskId string                 `protobuf:"bytes,3,opt,name=purge_task_id,json=purgeTaskId,proto3" json:"purge_task_id,omitempty"`
+	OccurredAt  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
+	// When erasing started: everything about the user up to this time is void.
+	PurgedAt      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=purged_at,json=purgedAt,proto3" json:"purged_at,omitempty"`
+	Erased        *ErasedCounts          `protobuf:"bytes,6,opt,name=erased,proto3" json:"erased,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserDeletionCompletedEvent) Reset() {
+	*x = UserDeletionCompletedEvent{}
+	mi := &file_profile_v1_events_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserDeletionCompletedEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserDeletionCompletedEvent) ProtoMessage() {}
+
+func (x *UserDeletionCompletedEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_events_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserDeletionCompletedEvent.ProtoReflect.Descriptor instead.
+func (*UserDeletionCompletedEvent) Descriptor() ([]byte, []int) {
+	return file_profile_v1_events_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UserDeletionCompletedEvent) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *UserDeletionCompletedEvent) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UserDeletionCompletedEvent) GetPurgeTaskId() string {
+	if x != nil {
+		return x.PurgeTaskId
+	}
+	return ""
+}
+
+func (x *UserDeletionCompletedEvent) GetOccurredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OccurredAt
+	}
+	return nil
+}
+
+func (x *UserDeletionCompletedEvent) GetPurgedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PurgedAt
+	}
+	return nil
+}
+
+func (x *UserDeletionCompletedEvent) GetErased() *ErasedCounts {
+	if x != nil {
+		return x.Erased
+	}
+	return nil
+}
+
+// ErasedCounts says how much was erased, never what.
+type ErasedCounts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 or 1.
+	Profiles int64 `protobuf:"varint,1,opt,name=profiles,proto3" json:"profiles,omitempty"`
+	// Likes and bookmarks, the removed ones included.
+	Engagements  int64 `protobuf:"varint,2,opt,name=engagements,proto3" json:"engagements,omitempty"`
+	WatchRecords int64 `protobuf:"varint,3,opt,name=watch_records,json=watchRecords,proto3" json:"watch_records,omitempty"`
+	// Published events whose payload was scrubbed.
+	Events             int64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
+	IdempotencyRecords int64 `protobuf:"varint,5,opt,name=idempotency_records,json=idempotencyRecords,proto3" json:"idempotency_records,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *ErasedCounts) Reset() {
+	*x = ErasedCounts{}
+	mi := &file_profile_v1_events_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ErasedCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ErasedCounts) ProtoMessage() {}
+
+func (x *ErasedCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_events_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ErasedCounts.ProtoReflect.Descriptor instead.
+func (*ErasedCounts) Descriptor() ([]byte, []int) {
+	return file_profile_v1_events_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ErasedCounts) GetProfiles() int64 {
+	if x != nil {
+		return x.Profiles
+	}
+	return 0
+}
+
+func (x *ErasedCounts) GetEngagements() int64 {
+	if x != nil {
+		return x.Engagements
+	}
+	return 0
+}
+
+func (x *ErasedCounts) GetWatchRecords() int64 {
+	if x != nil {
+		return x.WatchRecords
+	}
+	return 0
+}
+
+func (x *ErasedCounts) GetEvents() int64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *ErasedCounts) GetIdempotencyRecords() int64 {
+	if x != nil {
+		return x.IdempotencyRecords
+	}
+	return 0
+}
+
 var File_profile_v1_events_proto protoreflect.FileDescriptor
 
 const file_profile_v1_events_proto_rawDesc = "" +
@@ -430,14 +763,43 @@ const file_profile_v1_events_proto_rawDesc = "" +
 	"\acontext\x18\x05 \x01(\v2\x17.google.protobuf.StructR\acontext\x12;\n" +
 	"\voccurred_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x12,\n" +
-	"\x05stats\x18\a \x01(\v2\x16.profile.v1.VideoStatsR\x05stats\"\xe6\x01\n" +
+	"\x05stats\x18\a \x01(\v2\x16.profile.v1.VideoStatsR\x05stats\"\xe5\x01\n" +
+	"\x11WatchRemovedEvent\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x19\n" +
+	"\bvideo_id\x18\x03 \x01(\tR\avideoId\x12;\n" +
+	"\voccurred_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"occurredAt\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12,\n" +
+	"\x05stats\x18\x06 \x01(\v2\x16.profile.v1.VideoStatsR\x05stats\"\xe6\x01\n" +
 	"\x17PreferencesUpdatedEvent\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12'\n" +
 	"\x0fprofile_version\x18\x03 \x01(\x03R\x0eprofileVersion\x12;\n" +
 	"\voccurred_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x121\n" +
-	"\x05delta\x18\x05 \x01(\v2\x1b.profile.v1.PreferenceDeltaR\x05deltaB<Z:github.com/lingo-services/profile/api/profile/v1;profilev1b\x06proto3"
+	"\x05delta\x18\x05 \x01(\v2\x1b.profile.v1.PreferenceDeltaR\x05delta\"\xf0\x01\n" +
+	"\x1aUserDeletionScheduledEvent\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\"\n" +
+	"\rpurge_task_id\x18\x03 \x01(\tR\vpurgeTaskId\x12;\n" +
+	"\voccurred_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"occurredAt\x12=\n" +
+	"\fdelete_after\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vdeleteAfter\"\x9c\x02\n" +
+	"\x1aUserDeletionCompletedEvent\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\"\n" +
+	"\rpurge_task_id\x18\x03 \x01(\tR\vpurgeTaskId\x12;\n" +
+	"\voccurred_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"occurredAt\x127\n" +
+	"\tpurged_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bpurgedAt\x120\n" +
+	"\x06erased\x18\x06 \x01(\v2\x18.profile.v1.ErasedCountsR\x06erased\"\xba\x01\n" +
+	"\fErasedCounts\x12\x1a\n" +
+	"\bprofiles\x18\x01 \x01(\x03R\bprofiles\x12 \n" +
+	"\vengagements\x18\x02 \x01(\x03R\vengagements\x12#\n" +
+	"\rwatch_records\x18\x03 \x01(\x03R\fwatchRecords\x12\x16\n" +
+	"\x06events\x18\x04 \x01(\x03R\x06events\x12/\n" +
+	"\x13idempotency_records\x18\x05 \x01(\x03R\x12idempotencyRecordsB<Z:github.com/lingo-services/profile/api/profile/v1;profilev1b\x06proto3"
 
 var (
 	file_profile_v1_events_proto_rawDescOnce sync.Once
@@ -451,38 +813,49 @@ func file_profile_v1_events_proto_rawDescGZIP() []byte {
 	return file_profile_v1_events_proto_rawDescData
 }
 
-var file_profile_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_profile_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_profile_v1_events_proto_goTypes = []any{
-	(*EngagementAddedEvent)(nil),    // 0: profile.v1.EngagementAddedEvent
-	(*EngagementRemovedEvent)(nil),  // 1: profile.v1.EngagementRemovedEvent
-	(*WatchProgressedEvent)(nil),    // 2: profile.v1.WatchProgressedEvent
-	(*PreferencesUpdatedEvent)(nil), // 3: profile.v1.PreferencesUpdatedEvent
-	(FavoriteType)(0),               // 4: profile.v1.FavoriteType
-	(*timestamppb.Timestamp)(nil),   // 5: google.protobuf.Timestamp
-	(*VideoStats)(nil),              // 6: profile.v1.VideoStats
-	(*WatchProgress)(nil),           // 7: profile.v1.WatchProgress
-	(*structpb.Struct)(nil),         // 8: google.protobuf.Struct
-	(*PreferenceDelta)(nil),         // 9: profile.v1.PreferenceDelta
+	(*EngagementAddedEvent)(nil),       // 0: profile.v1.EngagementAddedEvent
+	(*EngagementRemovedEvent)(nil),     // 1: profile.v1.EngagementRemovedEvent
+	(*WatchProgressedEvent)(nil),       // 2: profile.v1.WatchProgressedEvent
+	(*WatchRemovedEvent)(nil),          // 3: profile.v1.WatchRemovedEvent
+	(*PreferencesUpdatedEvent)(nil),    // 4: profile.v1.PreferencesUpdatedEvent
+	(*UserDeletionScheduledEvent)(nil), // 5: profile.v1.UserDeletionScheduledEvent
+	(*UserDeletionCompletedEvent)(nil), // 6: profile.v1.UserDeletionCompletedEvent
+	(*ErasedCounts)(nil),               // 7: profile.v1.ErasedCounts
+	(FavoriteType)(0),                  // 8: profile.v1.FavoriteType
+	(*timestamppb.Timestamp)(nil),      // 9: google.protobuf.Timestamp
+	(*VideoStats)(nil),                 // 10: profile.v1.VideoStats
+	(*WatchProgress)(nil),              // 11: profile.v1.WatchProgress
+	(*structpb.Struct)(nil),            // 12: google.protobuf.Struct
+	(*PreferenceDelta)(nil),            // 13: profile.v1.PreferenceDelta
 }
 var file_profile_v1_events_proto_depIdxs = []int32{
-	4,  // 0: profile.v1.EngagementAddedEvent.favorite_type:type_name -> profile.v1.FavoriteType
-	5,  // 1: profile.v1.EngagementAddedEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	6,  // 2: profile.v1.EngagementAddedEvent.stats:type_name -> profile.v1.VideoStats
-	4,  // 3: profile.v1.EngagementRemovedEvent.favorite_type:type_name -> profile.v1.FavoriteType
-	5,  // 4: profile.v1.EngagementRemovedEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	5,  // 5: profile.v1.EngagementRemovedEvent.deleted_at:type_name -> google.protobuf.Timestamp
-	6,  // 6: profile.v1.EngagementRemovedEvent.stats:type_name -> profile.v1.VideoStats
-	7,  // 7: profile.v1.WatchProgressedEvent.progress:type_name -> profile.v1.WatchProgress
-	8,  // 8: profile.v1.WatchProgressedEvent.context:type_name -> google.protobuf.Struct
-	5,  // 9: profile.v1.WatchProgressedEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	6,  // 10: profile.v1.WatchProgressedEvent.stats:type_name -> profile.v1.VideoStats
-	5,  // 11: profile.v1.PreferencesUpdatedEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	9,  // 12: profile.v1.PreferencesUpdatedEvent.delta:type_name -> profile.v1.PreferenceDelta
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	8,  // 0: profile.v1.EngagementAddedEvent.favorite_type:type_name -> profile.v1.FavoriteType
+	9,  // 1: profile.v1.EngagementAddedEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	10, // 2: profile.v1.EngagementAddedEvent.stats:type_name -> profile.v1.VideoStats
+	8,  // 3: profile.v1.EngagementRemovedEvent.favorite_type:type_name -> profile.v1.FavoriteType
+	9,  // 4: profile.v1.EngagementRemovedEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	9,  // 5: profile.v1.EngagementRemovedEvent.deleted_at:type_name -> google.protobuf.Timestamp
+	10, // 6: profile.v1.EngagementRemovedEvent.stats:type_name -> profile.v1.VideoStats
+	11, // 7: profile.v1.WatchProgressedEvent.progress:type_name -> profile.v1.WatchProgress
+	12, // 8: profile.v1.WatchProgressedEvent.context:type_name -> google.protobuf.Struct
+	9,  // 9: profile.v1.WatchProgressedEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	10, // 10: profile.v1.WatchProgressedEvent.stats:type_name -> profile.v1.VideoStats
+	9,  // 11: profile.v1.WatchRemovedEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	10, // 12: profile.v1.WatchRemovedEvent.stats:type_name -> profile.v1.VideoStats
+	9,  // 13: profile.v1.PreferencesUpdatedEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	13, // 14: profile.v1.PreferencesUpdatedEvent.delta:type_name -> profile.v1.PreferenceDelta
+	9,  // 15: profile.v1.UserDeletionScheduledEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	9,  // 16: profile.v1.UserDeletionScheduledEvent.delete_after:type_name -> google.protobuf.Timestamp
+	9,  // 17: profile.v1.UserDeletionCompletedEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	9,  // 18: profile.v1.UserDeletionCompletedEvent.purged_at:type_name -> google.protobuf.Timestamp
+	7,  // 19: profile.v1.UserDeletionCompletedEvent.erased:type_name -> profile.v1.ErasedCounts
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_profile_v1_events_proto_init() }
@@ -497,7 +870,7 @@ func file_profile_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_profile_v1_events_proto_rawDesc), len(file_profile_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -23,10 +23,13 @@ type Kind = string
 
 // The kinds of event.
 const (
-	EngagementAdded    Kind = "profile.engagement.added"
-	EngagementRemoved  Kind = "profile.engagement.removed"
-	WatchProgressed    Kind = "profile.watch.progressed"
-	PreferencesUpdated Kind = "profile.preferences.updated"
+	EngagementAdded       Kind = "profile.engagement.added"
+	EngagementRemoved     Kind = "profile.engagement.removed"
+	WatchProgressed       Kind = "profile.watch.progressed"
+	WatchRemoved          Kind = "profile.watch.removed"
+	PreferencesUpdated    Kind = "profile.preferences.updated"
+	UserDeletionScheduled Kind = "profile.user.deletion.scheduled"
+	UserDeletionCompleted Kind = "profile.user.deletion.completed"
 )
 
 const sourceManual = "manual"
@@ -60,6 +63,24 @@ func Progress(id uuid.UUID, m po.Merged, durationMicros int64, stats po.VideoSta
 	return encode(id, WatchProgressed, m.Next.UserID, m.At, &profilev1.WatchProgressedEvent{
 		EventId: id.String(), UserId: m.Next.UserID.String(), VideoId: m.Next.VideoID.String(),
 		Progress: vo.WatchProgress(m.Next, durationMicros), Context: context, OccurredAt: timestamppb.New(m.At), Stats: vo.Stats(stats),
+	})
+}
+
+// Reason says why a watch record left the history.
+type Reason string
+
+// The reasons: the user removed one record (S46), several at once (S46), or the retention ended (S43, S44).
+const (
+	Deleted Reason = "deleted"
+	Cleared Reason = "cleared"
+	Expired Reason = "expired"
+)
+
+// Removal reports that a watch record left the history; stats are the video's counters right after it.
+func Removal(id uuid.UUID, user models.UserID, video models.VideoID, reason Reason, at time.Time, stats po.VideoStats) (po.Event, error) {
+	return encode(id, WatchRemoved, user, at, &profilev1.WatchRemovedEvent{
+		EventId: id.String(), UserId: user.String(), VideoId: video.String(), OccurredAt: timestamppb.New(at),
+		Reason: string(reason), Stats: vo.Stats(stats),
 	})
 }
 
