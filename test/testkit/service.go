@@ -26,6 +26,7 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/devstack"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
 	"github.com/lingo-services/profile/internal/models"
+	outboxevents "github.com/lingo-services/profile/internal/models/outbox_events"
 	"github.com/lingo-services/profile/internal/models/po"
 )
 
@@ -143,25 +144,11 @@ func (s *Service) Events(t testing.TB, user models.UserID) []Event {
 			return e, err
 		}
 		e.OccurredAt = e.OccurredAt.UTC()
-		e.Message = newMessage(e.Type)
-		return e, proto.Unmarshal(payload, e.Message)
+		e.Message, err = outboxevents.Decode(e.Type, payload)
+		return e, err
 	})
 	require.NoError(t, err)
 	return events
-}
-
-func newMessage(kind string) proto.Message {
-	switch kind {
-	case "profile.engagement.added":
-		return &profilev1.EngagementAddedEvent{}
-	case "profile.engagement.removed":
-		return &profilev1.EngagementRemovedEvent{}
-	case "profile.watch.progressed":
-		return &profilev1.WatchProgressedEvent{}
-	case "profile.preferences.updated":
-		return &profilev1.PreferencesUpdatedEvent{}
-	}
-	panic("unknown event type " + kind)
 }
 
 // NewUser and NewVideo make random ids.
