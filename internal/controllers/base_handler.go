@@ -115,7 +115,7 @@ func (b *BaseHandler) serve(ctx context.Context, req any, policy Policy, handler
 	if err := malformed(ctx); err != nil {
 		return subject, caller, nil, models.ErrInvalidArgument.With(models.Violation{Description: "is not a valid message"}).Because(err)
 	}
-	resp, err = handler(identity.WithSubject(ctx, subject), req)
+	resp, err = handler(identity.WithSubject(traced(ctx, md), subject), req)
 	return subject, caller, resp, err
 }
 

@@ -156,5 +156,4 @@ func interval(d time.Duration) pgtype.Interval {
 	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: true}
 }
 
-
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
