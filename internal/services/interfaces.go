@@ -165,3 +165,67 @@ type VideoStatsService interface {
 	// Verify recounts everything and returns what differs (S42); nothing when all is well.
 	Verify(ctx context.Context) ([]po.StatsDrift, error)
 }
+
+// CatalogInboxService applies what the catalog publishes, each event once per generation. Safe to repeat in
+// every part.
+type CatalogInboxService interface {
+	// Apply remembers events and folds those that are new into the projection, in one transaction. Errors:
+	// ErrInvalidArgument when the database cannot hold at least one of events; nothing is stored then.
+	Apply(ctx context.Context, events []CatalogEvent) (InboxCounts, error)
+	// Park keeps events that cannot be applied, in a transaction of its own. Errors: ErrInvalidArgument as
+	// with Apply.
+	Park(ctx context.Context, failures []InboxFailure) error
+	// Status is cheap at any size.
+	Status(ctx context.Context) (InboxStatus, error)
+	// List returns one page of kept failures; fewer than asked for only at the end.
+	List(ctx context.Context, q InboxQuery) ([]InboxEntry, error)
+	// Redrive decodes kept failures again and applies those that can be, each in a transaction of its own.
+	// Results keep the order of keys. With dryRun nothing is stored.
+	Redrive(ctx context.Context, keys []InboxKey, dryRun bool) ([]Redriven, error)
+	// Prune forgets at most limit processed events received longer ago than that and returns how many; fewer
+	// than limit means that there are no more.
+	Prune(ctx context.Context, olderThan time.Duration, limit int32) (int64, error)
+}
+
+// CatalogEvent is one event of the catalog, decoded.
+type CatalogEvent = po.CatalogEvent
+
+// InboxFailure is an event that could not be applied.
+type InboxFailure = po.InboxFailure
+
+// InboxKey names a remembered event.
+type InboxKey = po.InboxKey
+
+// InboxEntry is a kept failure as lists show it.
+type InboxEntry = po.InboxEntry
+
+// InboxQuery selects a page of kept failures.
+type InboxQuery = po.InboxQuery
+
+// InboxStatus is how many failures there are, and since when.
+type InboxStatus = po.InboxStatus
+
+// InboxGeneration is the consumer's generation: a greater one applies every event again.
+type InboxGeneration int32
+
+// CatalogDecoder reads a catalog message; an error says that it cannot be applied.
+type CatalogDecoder func(payload []byte, attributes map[string]string) (CatalogEvent, error)
+
+// InboxCounts say what became of the events of one transaction.
+type InboxCounts struct {
+	// Applied changed a row, as far as one can tell: events of one video count alike.
+	Applied int
+	// Stale were new but said nothing that was not known already.
+	Stale int
+	// Duplicates were applied before.
+	Duplicates int
+}
+
+// Redriven is what became of one failure.
+type Redriven struct {
+	InboxKey
+	// Outcome is applied, stale, duplicate, refused or gone; with dryRun applicable, refused or gone.
+	Outcome string
+	// Reason is why it was refused.
+	Reason string
+}

@@ -215,6 +215,47 @@ func TestS68_EventCarriesTheDelta(t *testing.T) {
 	require.False(t, testkit.One[bool](t, l.DB, "SELECT bool_or(position('s3cr3t'::bytea IN payload) > 0) FROM profile.outbox_events"))
 }
 
+// What a mask names but leaves as it was, and what it does not name, is not part of the delta.
+func TestS68_EventNamesOnlyWhatChanged(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	for name, c := range map[string]struct {
+		sent *profilev1.UpdatePreferencesRequest
+		want map[string][2]any
+	}{
+		"SameGoal": {
+			&profilev1.UpdatePreferencesRequest{
+				Preferences: preferencesOf(t, "A1", wrapperspb.Int32(0), nil), UpdateMask: maskOf("learning_goal", "daily_quota_minutes"),
+			},
+			map[string][2]any{"daily_quota_minutes": {10.0, 0.0}},
+		},
+		"GoalRemoved": {
+			&profilev1.UpdatePreferencesRequest{Preferences: &profilev1.Preferences{}, UpdateMask: maskOf("learning_goal")},
+			map[string][2]any{"learning_goal": {"A1", nil}},
+		},
+		"ExtraReplaced": {
+			keeping(t, map[string]any{"kept": 1, "new": 2}, "extra"),
+			map[string][2]any{"extra.new": {nil, nil}, "extra.gone": {nil, nil}},
+		},
+		"ExtraKeyWithDots": {
+			keeping(t, map[string]any{"ui.theme": "dark"}),
+			map[string][2]any{"extra.ui.theme": {nil, nil}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLearner(s)
+			l.mustPrefer(t, &profilev1.UpdatePreferencesRequest{Preferences: preferencesOf(t, "A1", wrapperspb.Int32(10), map[string]any{"kept": 1, "gone": 1})})
+			answer := l.mustPrefer(t, c.sent)
+			events := l.Events(t, l.id)
+			require.Len(t, events, 2)
+			delta := events[1].Message.(*profilev1.PreferencesUpdatedEvent).GetDelta()
+			require.Equal(t, c.want, changesOf(delta))
+			require.Len(t, answer.GetDelta().GetChanges(), len(delta.GetChanges()), "the caller is told of the same fields")
+		})
+	}
+}
+
 func TestS68_OnlyPreferenceChangesAreAnnounced(t *testing.T) {
 	t.Parallel()
 	s := testkit.New(t)
