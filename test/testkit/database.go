@@ -72,6 +72,12 @@ func (d *Database) Exec(t testing.TB, sql string, args ...any) {
 	require.NoError(t, err, sql)
 }
 
+// Super runs SQL as the superuser, in another database than the tests': to break theirs.
+func Super(t testing.TB, sql string) {
+	t.Helper()
+	require.NoError(t, execute(t.Context(), Server(t).SuperURL("profile"), sql))
+}
+
 // One returns the single value of a query run as the owner.
 func One[T any](t testing.TB, d *Database, sql string, args ...any) T {
 	t.Helper()

@@ -34,8 +34,14 @@ var shared struct {
 const template = "profile_test_template"
 
 // Main runs a package's tests and then stops its Postgres. Call it from TestMain.
-func Main(m *testing.M) {
-	code := m.Run()
+func Main(m *testing.M) { os.Exit(Suite{m}.Run()) }
+
+// Suite is Main for goleak.VerifyTestMain.
+type Suite struct{ M *testing.M }
+
+// Run runs the tests, stops Postgres and returns the exit code.
+func (s Suite) Run() int {
+	code := s.M.Run()
 	if shared.pooler != nil {
 		shared.pooler.stop()
 	}
@@ -47,7 +53,7 @@ func Main(m *testing.M) {
 			code = max(code, 1)
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // Server is the package's Postgres, started on first use.

@@ -141,8 +141,8 @@ func CatalogInboxOptions(c *confpb.Bootstrap) cataloginbox.Options {
 		Linger:         i.GetLinger().AsDuration(),
 		MaxOutstanding: int(i.GetMaxOutstanding()),
 		Patience:       cataloginbox.DefaultPatience,
-		BackoffMin:     cataloginbox.DefaultBackoffMin,
-		BackoffMax:     cataloginbox.DefaultBackoffMax,
+		BackoffMin:     cataloginbox.LeastBackoff,
+		BackoffMax:     cataloginbox.GreatestBackoff,
 	}
 }
 

@@ -1,0 +1,30 @@
+package cataloginbox
+
+import "time"
+
+// Result of an event, as a metric counts it.
+type Result string
+
+// The results. Applied, Duplicate and Stale are those of services.InboxCounts.
+const (
+	Applied   Result = "applied"
+	Duplicate Result = "duplicate"
+	Stale     Result = "stale"
+	Dead      Result = "dead"
+	Parked    Result = "parked"
+)
+
+// Observer counts what happened, after it was committed. Implementations do not block and do not fail.
+type Observer interface {
+	// Received starts and Settled ends the time a message is in hand; published is the broker's time.
+	Received(published time.Time)
+	Settled(published time.Time)
+	// Committed records one transaction that applied events.
+	Committed(size int, took time.Duration)
+	// Counted counts events by what became of them.
+	Counted(result Result, n int)
+	// Nacked counts messages that were given back.
+	Nacked(n int)
+	// AckFailed counts acknowledgements the broker did not accept; such a message is delivered again.
+	AckFailed()
+}
