@@ -8,16 +8,12 @@ import (
 	"cloud.google.com/go/pubsub/v2"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"cloud.google.com/go/pubsub/v2/pstest"
-	"google.golang.org/api/option"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+	infrapubsub "github.com/lingo-services/profile/internal/infrastructure/pubsub"
 )
-
-const devProject = "profile-dev"
 
 // Broker is a reachable Pub/Sub with our topics and subscriptions.
 type Broker struct {
@@ -28,49 +24,62 @@ type Broker struct {
 	server   *pstest.Server
 }
 
-// StartBroker uses the configured emulator, or starts an in-memory broker on a free loopback port, and
-// creates what is missing.
+// StartBroker uses the configured emulator, or starts an in-memory broker on a free loopback port; it points
+// conf there and creates what is missing.
 func StartBroker(ctx context.Context, conf *confpb.Messaging) (*Broker, error) {
 	b := &Broker{Addr: conf.GetPubsub().GetEmulatorHost()}
 	if b.Addr == "" {
 		b.server = pstest.NewServer()
 		b.Addr, b.InMemory = b.server.Addr, true
+		conf.Pubsub.EmulatorHost = b.Addr
 	}
-	if err := b.declare(ctx, conf); err != nil {
+	if err := declare(ctx, conf); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare broker at %s: %w", b.Addr, err), b.Close())
 	}
 	return b, nil
 }
 
 // declare creates topics and subscriptions that do not exist.
-func (b *Broker) declare(ctx context.Context, conf *confpb.Messaging) (err error) {
-	project := conf.GetPubsub().GetProjectId()
-	if project == "" {
-		project = devProject
-	}
-	client, err := pubsub.NewClient(ctx, project, option.WithEndpoint(b.Addr), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
+func declare(ctx context.Context, conf *confpb.Messaging) error {
+	client, closeClient, err := infrapubsub.NewClient(ctx, conf)
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, client.Close()) }()
-	for topic, subscription := range map[string]string{
-		conf.GetPubsub().GetTopicId():       conf.GetPubsub().GetSubscriptionId(),
-		conf.GetCatalogInbox().GetTopicId(): conf.GetCatalogInbox().GetSubscriptionId(),
-	} {
-		topicName := fmt.Sprintf("projects/%s/topics/%s", project, topic)
-		if _, err := client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: topicName}); err != nil && !exists(err) {
-			return fmt.Errorf("create topic %s: %w", topic, err)
+	defer closeClient()
+	project, inbox := conf.GetPubsub().GetProjectId(), conf.GetCatalogInbox()
+	if project == "" {
+		project = infrapubsub.DevProject
+	}
+	name := func(kind, id string) string { return fmt.Sprintf("projects/%s/%s/%s", project, kind, id) }
+	ours := &pubsubpb.Subscription{Topic: name("topics", conf.GetPubsub().GetTopicId())}
+	if id := conf.GetPubsub().GetSubscriptionId(); id != "" {
+		ours.Name = name("subscriptions", id)
+	}
+	catalogs := &pubsubpb.Subscription{Topic: name("topics", inbox.GetTopicId()), Name: name("subscriptions", inbox.GetSubscriptionId())}
+	if id := inbox.GetDeadLetterTopicId(); id != "" {
+		catalogs.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: name("topics", id), MaxDeliveryAttempts: inbox.GetMaxDeliveries()}
+		if err := createTopic(ctx, client, catalogs.GetDeadLetterPolicy().GetDeadLetterTopic()); err != nil {
+			return err
 		}
-		if subscription == "" {
+	}
+	for _, s := range []*pubsubpb.Subscription{ours, catalogs} {
+		if err := createTopic(ctx, client, s.GetTopic()); err != nil {
+			return err
+		}
+		if s.GetName() == "" {
 			continue
 		}
-		_, err := client.SubscriptionAdminClient.CreateSubscription(ctx, &pubsubpb.Subscription{
-			Name: fmt.Sprintf("projects/%s/subscriptions/%s", project, subscription), Topic: topicName, EnableMessageOrdering: true,
-		})
-		if err != nil && !exists(err) {
-			return fmt.Errorf("create subscription %s: %w", subscription, err)
+		s.EnableMessageOrdering = true
+		if _, err := client.SubscriptionAdminClient.CreateSubscription(ctx, s); err != nil && !exists(err) {
+			return fmt.Errorf("create subscription %s: %w", s.GetName(), err)
 		}
+	}
+	return nil
+}
+
+func createTopic(ctx context.Context, client *pubsub.Client, name string) error {
+	if _, err := client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: name}); err != nil && !exists(err) {
+		return fmt.Errorf("create topic %s: %w", name, err)
 	}
 	return nil
 }

@@ -64,7 +64,6 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
-	conf.Messaging.Pubsub.EmulatorHost = broker.Addr
 	service, cleanup, err := NewService(ctx, conf, o.Log)
 	if err != nil {
 		return err
@@ -74,8 +73,13 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	tasks, cleanupTasks, err := NewTasks(ctx, conf, o.Log, service.Store, service.Metrics)
+	if err != nil {
+		return err
+	}
+	defer cleanupTasks()
 	announce(o.Out, conf, broker, seeded, service)
-	return service.App.Run(ctx)
+	return tasks.serve(ctx, service.App)
 }
 
 // announce prints addresses and lines that work as they are, pasted into a shell in the repository.
@@ -90,10 +94,11 @@ func announce(out io.Writer, conf *confpb.Bootstrap, broker *Broker, seeded bool
 	}
 	say(out, "grpc:   %s", s.App.Listeners.GRPC.Addr())
 	say(out, "admin:  %s", s.App.Listeners.Admin.Addr())
-	say(out, "topic:  %s", conf.GetMessaging().GetPubsub().GetTopicId())
+	say(out, "topic:  %s, catalog events from %s", conf.GetMessaging().GetPubsub().GetTopicId(), conf.GetMessaging().GetCatalogInbox().GetTopicId())
 	say(out, "\nTry:\n  curl -s http://%s/readyz", s.App.Listeners.Admin.Addr())
-	say(out, "  go tool -modfile=tools/go.mod grpcurl -plaintext -H 'x-apigateway-api-userinfo: %s' %s profile.v1.ProfileService/GetProfile\n",
+	say(out, "  go tool -modfile=tools/go.mod grpcurl -plaintext -H 'x-apigateway-api-userinfo: %s' %s profile.v1.ProfileService/GetProfile",
 		UserInfo(SeedUsers[0].ID), s.App.Listeners.GRPC.Addr())
+	say(out, "  PUBSUB_EMULATOR_HOST=%s .bin/profilectl events tail\n", broker.Addr)
 	say(out, "ready")
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 
+	"cloud.google.com/go/pubsub/v2"
 	"github.com/google/wire"
 
 	"github.com/lingo-services/profile/internal/controllers"
@@ -13,8 +14,12 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
+	infrapubsub "github.com/lingo-services/profile/internal/infrastructure/pubsub"
 	"github.com/lingo-services/profile/internal/infrastructure/servers"
+	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
+	cataloginbox "github.com/lingo-services/profile/internal/tasks/catalog_inbox"
+	"github.com/lingo-services/profile/internal/tasks/outbox"
 )
 
 // NewService wires the API server with its services reachable, for seeding and tests. The same providers
@@ -23,5 +28,24 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	panic(wire.Build(
 		config.ProviderSet, postgres.ProviderSet, observability.ProviderSet, services.ProviderSet, controllers.ProviderSet,
 		servers.ProviderSet, wire.Struct(new(Service), "*"),
+	))
+}
+
+// NewTasks wires the workers beside a service, with its pool and its registry of metrics. They are stopped
+// before cleanup.
+func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, store *repositories.Store, metrics *observability.Metrics) (*Tasks, func(), error) {
+	panic(wire.Build(
+		config.Messaging, config.OutboxOptions, config.CatalogInboxOptions, config.InboxGeneration, infrapubsub.ProviderSet, postgres.NewListener,
+		observability.NewOutboxMetrics, observability.NewInboxMetrics,
+		wire.Bind(new(outbox.Store), new(*repositories.Store)),
+		wire.Bind(new(outbox.Topic), new(*pubsub.Publisher)),
+		wire.Bind(new(outbox.Alarm), new(*postgres.Listener)),
+		wire.Bind(new(outbox.Observer), new(*observability.OutboxMetrics)),
+		outbox.NewPublisher,
+		wire.Bind(new(services.Store), new(*repositories.Store)),
+		services.NewCatalogInboxService,
+		cataloginbox.ProviderSet,
+		wire.Bind(new(cataloginbox.Observer), new(*observability.InboxMetrics)),
+		wire.Struct(new(Tasks), "*"),
 	))
 }

@@ -8,15 +8,19 @@ package devstack
 
 import (
 	"context"
+	"github.com/lingo-services/profile/internal/clients/catalog"
 	"github.com/lingo-services/profile/internal/controllers"
 	"github.com/lingo-services/profile/internal/controllers/dto"
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
+	"github.com/lingo-services/profile/internal/infrastructure/pubsub"
 	"github.com/lingo-services/profile/internal/infrastructure/servers"
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
+	"github.com/lingo-services/profile/internal/tasks/catalog_inbox"
+	"github.com/lingo-services/profile/internal/tasks/outbox"
 	"google.golang.org/grpc/health"
 	"log/slog"
 )
@@ -94,3 +98,36 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		cleanup()
 	}, nil
 }
+
+// NewTasks wires the workers beside a service, with its pool and its registry of metrics. They are stopped
+// before cleanup.
+func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, store *repositories.Store, metrics *observability.Metrics) (*Tasks, func(), error) {
+	options := config.OutboxOptions(conf)
+	messaging := config.Messaging(conf)
+	client, cleanup, err := pubsub.NewClient(ctx, messaging)
+	if err != nil {
+		return nil, nil, err
+	}
+	publisher := pubsub.NewEventTopic(client, messaging)
+	listener, cleanup2 := postgres.NewListener(conf)
+	outboxMetrics := observability.NewOutboxMetrics(metrics)
+	outboxPublisher := outbox.NewPublisher(options, store, publisher, listener, outboxMetrics, log)
+	catalogDecoder := _wireCatalogDecoderValue
+	inboxGeneration := config.InboxGeneration(conf)
+	catalogInboxService := services.NewCatalogInboxService(store, catalogDecoder, inboxGeneration)
+	inboxMetrics := observability.NewInboxMetrics(metrics)
+	cataloginboxOptions := config.CatalogInboxOptions(conf)
+	runner := cataloginbox.NewRunner(client, catalogInboxService, inboxMetrics, log, cataloginboxOptions)
+	tasks := &Tasks{
+		Publisher:    outboxPublisher,
+		CatalogInbox: runner,
+	}
+	return tasks, func() {
+		cleanup2()
+		cleanup()
+	}, nil
+}
+
+var (
+	_wireCatalogDecoderValue = services.CatalogDecoder(catalog.Decode)
+)
