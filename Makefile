@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.bin
 export PATH := $(BIN):$(PATH)
 # Imports of the protos come from this module's third_party folder; no schema registry is needed.
 KRATOS := github.com/go-kratos/kratos/v2@v2.9.1
-GENERATED := api internal/infrastructure/config/confpb internal/repositories/profiledb internal/repositories/mocks '*wire_gen.go'
+GENERATED := api internal/clients/catalog/video internal/infrastructure/config/confpb internal/repositories/profiledb internal/repositories/mocks '*wire_gen.go'
 GOTEST := go test -race -shuffle=on -count=1
 DBTESTS := ./internal/services/test/ ./internal/repositories/ ./internal/controllers/test/
 
@@ -52,7 +52,7 @@ rules: ## List every rule in scope with its test, and check the ledger profile_r
 generate: tools third_party ## Regenerate protobuf, SQL, wire and mocks
 	buf generate
 	sqlc generate
-	wire ./cmd/grpc ./internal/infrastructure/devstack
+	wire ./cmd/grpc ./cmd/tasks/outbox ./cmd/tasks/catalog_inbox ./cmd/tasks/maintenance ./internal/infrastructure/devstack
 	go generate ./internal/repositories
 	gofumpt -w internal/repositories/mocks
 
@@ -81,6 +81,15 @@ matrix: ## Database suites: both query modes, through pgbouncer, and with row le
 .PHONY: bench
 bench: ## Compare the write path with pgbench doing the same SQL on the same server
 	go test -run '^$$' -bench . -benchtime 1x ./test/bench/ -turn 5s
+
+.PHONY: chaos
+ROUNDS ?= 3
+chaos: ## Break the event chain and prove that nothing is lost (ROUNDS=3 SEED=0 FAULT=name; REPORT=1: all rounds, into REPORT.md)
+	go run ./test/chaos -rounds $(ROUNDS) -seed $(or $(SEED),0) $(if $(FAULT),-fault $(FAULT)) $(if $(REPORT),-full -report)
+
+.PHONY: chaos-mutants
+chaos-mutants: ## Prove that the chaos suite notices defects (FAULT=name of a mutation)
+	go run ./test/chaos -mutants -seed $(or $(SEED),0) $(if $(FAULT),-fault $(FAULT))
 
 .PHONY: e2e
 e2e: $(BIN)/grpcurl ## Start the stack and run the end-to-end script against it

@@ -19,12 +19,15 @@ var (
 	cte      = regexp.MustCompile(`(?i)\b([a-z_]\w*) as (?:not )?(?:materialized )?\(`)
 	routine  = regexp.MustCompile(`(?i)\b([a-z_]\w*)\.[a-z_]\w*\s*\(`)
 	created  = regexp.MustCompile(`(?i)create table(?: if not exists)? ([a-z_.0-9]+)`)
+	alters   = regexp.MustCompile(`(?i)alter table ([a-z_.0-9]+)`)
 	indexed  = regexp.MustCompile(`(?is)create(?: unique)? index(?: if not exists)? \w+ on ([a-z_.0-9]+)`)
 )
 
 var (
 	// notRelations follow the same words in other places of the grammar, or come with the server.
-	notRelations = map[string]bool{"set": true, "lateral": true, "profile": true, "generate_series": true}
+	notRelations = map[string]bool{"set": true, "lateral": true, "profile": true, "generate_series": true, "skip": true, "if": true}
+	// neverWritten had no writer before the migration that changes them: there is nobody to lock out.
+	neverWritten = map[string]bool{"profile.inbox_events": true}
 	// ourSchemas may qualify a function; sqlc's are gone when it has generated.
 	ourSchemas = map[string]bool{"profile": true, "sqlc": true}
 )
@@ -113,7 +116,7 @@ func TestS95_IndexesOnExistingTablesAreBuiltConcurrently(t *testing.T) {
 			require.True(t, own[m[1]], "%s locks %s while it builds an index", name, m[1])
 		}
 		for clause := range strings.SplitSeq(text, ";") {
-			if strings.Contains(strings.ToUpper(clause), "ADD CONSTRAINT") {
+			if altered := alters.FindStringSubmatch(clause); altered != nil && strings.Contains(strings.ToUpper(clause), "ADD CONSTRAINT") && !neverWritten[altered[1]] {
 				require.Contains(t, strings.ToUpper(clause), "NOT VALID", name)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -62,8 +63,27 @@ func feed(t testing.TB, db *testkit.Database) {
 	for _, name := range names {
 		text, err := fs.ReadFile(migrations.FS, name)
 		require.NoError(t, err)
-		require.NoError(t, conn.PgConn().Exec(t.Context(), string(text)).Close(), name)
+		for _, statements := range fedAtOnce(string(text)) {
+			require.NoError(t, conn.PgConn().Exec(t.Context(), statements).Close(), name)
+		}
 	}
+}
+
+// fedAtOnce is what psql sends together: a whole file is quicker, but what must not run in a transaction goes
+// statement by statement.
+func fedAtOnce(text string) (parts []string) {
+	if !strings.Contains(text, "+goose NO TRANSACTION") {
+		return []string{text}
+	}
+	quoted, part := false, ""
+	for line := range strings.Lines(text) {
+		part += line
+		quoted = quoted != (strings.Count(line, "$$")%2 == 1)
+		if !quoted && strings.HasSuffix(strings.TrimSpace(line), ";") {
+			parts, part = append(parts, part), ""
+		}
+	}
+	return append(parts, part)
 }
 
 // fileNames are all migrations in order.

@@ -4,15 +4,19 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
+	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
-	"cloud.google.com/go/pubsub/v2/pstest"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/devstack"
@@ -34,16 +38,23 @@ const patience, tick = 20 * time.Second, 5 * time.Millisecond
 type stage struct {
 	*testkit.Service
 	broker *testkit.Broker
-	sub    string
-	conf   *confpb.Bootstrap
-	inbox  *inbox
+	// publishTo is where publishers connect.
+	publishTo string
+	sub       string
+	conf      *confpb.Bootstrap
+	inbox     *inbox
 }
 
 const eventsTopic = "profile.events"
 
-func newStage(t testing.TB, options ...pstest.ServerReactorOption) *stage {
+// newStage has no publisher yet. A reaction stands between publishers and the broker.
+func newStage(t testing.TB, react ...func(context.Context, pubsubpb.PublisherClient, *publishRequest) (bool, error)) *stage {
 	t.Helper()
-	s := &stage{broker: testkit.NewBroker(t, options...), inbox: &inbox{}}
+	s := &stage{broker: testkit.NewBroker(t), inbox: &inbox{}}
+	s.publishTo = s.broker.Addr
+	for _, f := range react {
+		s.publishTo = standBefore(t, s.broker, f)
+	}
 	s.Service = testkit.New(t, func(c *confpb.Bootstrap) { s.conf = c })
 	s.broker.Topic(t, eventsTopic)
 	s.sub = s.broker.Subscription(t, eventsTopic, "all")
@@ -124,7 +135,9 @@ type watcher struct {
 	deadLetters chan string
 }
 
-func newWatcher() *watcher { return &watcher{counts: map[string]int{}, deadLetters: make(chan string, 100)} }
+func newWatcher() *watcher {
+	return &watcher{counts: map[string]int{}, deadLetters: make(chan string, 100)}
+}
 
 func (w *watcher) count(what string) {
 	w.mu.Lock()
@@ -176,9 +189,15 @@ type running struct {
 // publisher starts one; configure may change its options.
 func (s *stage) publisher(t testing.TB, configure ...func(*outbox.Options)) *running {
 	t.Helper()
+	return s.publisherOn(t, s.Store, configure...)
+}
+
+func (s *stage) publisherOn(t testing.TB, store outbox.Store, configure ...func(*outbox.Options)) *running {
+	t.Helper()
 	conf := s.broker.Conf()
 	shipped, err := devstack.Conf(nil)
 	require.NoError(t, err)
+	conf.Pubsub.EmulatorHost = s.publishTo
 	conf.Outbox, conf.Pubsub.TopicId, conf.Pubsub.PublishTimeout = shipped.Messaging.Outbox, eventsTopic, shipped.Messaging.Pubsub.PublishTimeout
 	client, closeClient, err := infrapubsub.NewClient(t.Context(), conf)
 	require.NoError(t, err)
@@ -193,7 +212,7 @@ func (s *stage) publisher(t testing.TB, configure ...func(*outbox.Options)) *run
 	require.NoError(t, err)
 	alarm, stopAlarm := postgres.NewListener(s.conf)
 	watcher := newWatcher()
-	p := outbox.NewPublisher(opts, s.Store, infrapubsub.NewEventTopic(client, conf), alarm, watcher, log)
+	p := outbox.NewPublisher(opts, store, infrapubsub.NewEventTopic(client, conf), alarm, watcher, log)
 	done := testkit.Later(func() error { return p.Start(context.Background()) })
 	var once sync.Once
 	stop := func() {
@@ -259,4 +278,117 @@ func (s *stage) awaitVersions(t testing.TB, user models.UserID, n int) {
 	require.Equal(t, upTo(n), firsts(s.inbox.versionsOf(user)))
 }
 
-func onEmulator() bool { return os.Getenv("PUBSUB_EMULATOR_HOST") != "" }
+// front stands before the broker and may answer Publish calls itself: done false passes a call on.
+type front struct {
+	pubsubpb.UnimplementedPublisherServer
+	next  pubsubpb.PublisherClient
+	react func(ctx context.Context, next pubsubpb.PublisherClient, r *publishRequest) (done bool, err error)
+}
+
+type publishRequest = pubsubpb.PublishRequest
+
+// Publish implements pubsubpb.PublisherServer.
+func (f *front) Publish(ctx context.Context, r *publishRequest) (*pubsubpb.PublishResponse, error) {
+	if done, err := f.react(ctx, f.next, r); done {
+		return nil, err
+	}
+	return f.next.Publish(ctx, r)
+}
+
+// standBefore starts a front of the broker and returns its address.
+func standBefore(t testing.TB, b *testkit.Broker, react func(context.Context, pubsubpb.PublisherClient, *publishRequest) (bool, error)) string {
+	t.Helper()
+	conn, err := grpc.NewClient(b.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := grpc.NewServer()
+	pubsubpb.RegisterPublisherServer(server, &front{next: pubsubpb.NewPublisherClient(conn), react: react})
+	served := testkit.Later(func() error { return server.Serve(listener) })
+	t.Cleanup(func() {
+		server.Stop()
+		require.NoError(t, <-served)
+		require.NoError(t, conn.Close())
+	})
+	return listener.Addr().String()
+}
+
+// refuse makes a front that answers a call with err when it is not nil.
+func refuse(err func(r *publishRequest) error) func(context.Context, pubsubpb.PublisherClient, *publishRequest) (bool, error) {
+	return func(_ context.Context, _ pubsubpb.PublisherClient, r *publishRequest) (bool, error) {
+		failure := err(r)
+		return failure != nil, failure
+	}
+}
+
+// carries reports whether a call has an event of that user.
+func carries(r *publishRequest, user models.UserID) bool {
+	return slices.ContainsFunc(r.GetMessages(), func(m *pubsubpb.PubsubMessage) bool { return m.GetAttributes()["aggregate_id"] == user.String() })
+}
+
+// redrive releases a blocked key by hand.
+func (s *stage) redrive(t testing.TB, user models.UserID) {
+	t.Helper()
+	s.DB.Exec(t, `WITH head AS (UPDATE profile.outbox_deliveries SET dead_at = NULL, delivery_attempts = 0
+			WHERE ordering_key = $1 AND dead_at IS NOT NULL RETURNING lane)
+		UPDATE profile.outbox_lanes SET epoch = epoch + 1 WHERE lane IN (SELECT lane FROM head)`, uuid.UUID(user))
+}
+
+func (s *stage) owners(t testing.TB) []string {
+	t.Helper()
+	rows, err := s.DB.Owner.Query(t.Context(), "SELECT coalesce(owner, '') FROM profile.outbox_lanes")
+	require.NoError(t, err)
+	owners, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return owners
+}
+
+// held counts the lanes that somebody holds.
+func (s *stage) held(t testing.TB) int {
+	t.Helper()
+	return testkit.One[int](t, s.DB, "SELECT count(owner)::int FROM profile.outbox_lanes")
+}
+
+func sorted(list []int) []int {
+	slices.Sort(list)
+	return list
+}
+
+// gate lets a publisher through until it has read something, and then holds it, committed, until open is
+// closed.
+type gate struct {
+	store  outbox.Store
+	closed sync.Once
+	at     chan struct{}
+	open   chan struct{}
+}
+
+// Queue implements outbox.Store.
+func (g *gate) Queue(ctx context.Context, fn func(ctx context.Context, tx *repositories.Tx) error) error {
+	found := false
+	err := g.store.Queue(ctx, func(ctx context.Context, tx *repositories.Tx) error {
+		seen := *tx
+		seen.Deliveries = finder{tx.Deliveries, &found}
+		return fn(ctx, &seen)
+	})
+	if found {
+		g.closed.Do(func() {
+			close(g.at)
+			<-g.open
+		})
+	}
+	return err
+}
+
+// finder notes that a Take found something.
+type finder struct {
+	repositories.DeliveryRepository
+	found *bool
+}
+
+// Take implements repositories.DeliveryRepository.
+func (f finder) Take(ctx context.Context, t po.Take) (po.Taken, error) {
+	taken, err := f.DeliveryRepository.Take(ctx, t)
+	*f.found = len(taken.Deliveries) > 0
+	return taken, err
+}

@@ -50,8 +50,8 @@ type pump struct {
 	restUntil        time.Time
 
 	renewAt, reportAt time.Time
-	stopping         bool
-	graceEnds        time.Time
+	stopping          bool
+	graceEnds         time.Time
 }
 
 func newPump(opts Options, store Store, topic Topic, alarm Alarm, observer Observer, log *slog.Logger) *pump {
