@@ -118,6 +118,39 @@ type LaneRepository interface {
 	Release(ctx context.Context, instance string, lanes []int32) error
 }
 
+// DeadLetterRepository is the operator's side of the queue. The first event of a key that the broker will not have
+// is its dead letter; what is behind it waits.
+type DeadLetterRepository interface {
+	// List returns one page of refused events; fewer than asked for only at the end.
+	List(ctx context.Context, q po.StuckQuery) ([]po.StuckEvent, error)
+	// Redrive gives dead letters all their attempts again, has their lanes read again, and returns the ids of
+	// those that were dead.
+	Redrive(ctx context.Context, ids []int64) ([]int64, error)
+	// Skip archives a dead letter and has its lane read again; found is false when there is none.
+	Skip(ctx context.Context, s po.Skip) (found bool, err error)
+	// Lanes returns every lane, by number.
+	Lanes(ctx context.Context) ([]po.LaneStatus, error)
+	// Count is cheap at any size.
+	Count(ctx context.Context) (po.OutboxCounts, error)
+}
+
+// EventLogRepository reads the event log again, and empties what is too old.
+type EventLogRepository interface {
+	// Slots returns the slots that have events, oldest first, and the database's time.
+	Slots(ctx context.Context) (slots []po.LogSlot, now time.Time, err error)
+	// Scan returns the next events of a slot by id, wanted or not; fewer than asked for only at its end.
+	Scan(ctx context.Context, q po.LogScan) ([]po.LoggedEvent, error)
+	// Requeue queues events of a slot for another delivery and returns the ids of those that were not queued.
+	Requeue(ctx context.Context, slot int32, events []po.LoggedEvent) ([]int64, error)
+	// Expired returns the slots that may be emptied: nothing in them is younger than retention or waits, and
+	// nobody writes them today or tomorrow.
+	Expired(ctx context.Context, retention time.Duration) ([]int32, error)
+	// Empty removes everything from an expired slot; emptied is false when it is not expired (any more) or
+	// another transaction empties slots. Whoever reads the slot is waited for up to patience. Errors:
+	// models.ErrDeadlineExceeded after that.
+	Empty(ctx context.Context, slot int32, retention, patience time.Duration) (emptied bool, err error)
+}
+
 // IdempotencyRepository keeps answers of successful calls (S85).
 type IdempotencyRepository interface {
 	// Lock claims the record's scope until the transaction ends. Errors: models.ErrIdempotencyInProgress.
@@ -126,6 +159,8 @@ type IdempotencyRepository interface {
 	Get(ctx context.Context, r po.IdempotencyRecord) (kept po.IdempotencyRecord, found bool, err error)
 	// Put keeps r for the retention.
 	Put(ctx context.Context, r po.IdempotencyRecord, retention time.Duration) error
+	// Prune forgets at most limit expired records and returns how many.
+	Prune(ctx context.Context, limit int32) (int64, error)
 }
 
 // InboxRepository remembers what was received from other services.

@@ -53,3 +53,11 @@ func (r idempotencyRepo) Put(ctx context.Context, record po.IdempotencyRecord, r
 	}
 	return nil
 }
+
+func (r idempotencyRepo) Prune(ctx context.Context, limit int32) (int64, error) {
+	n, err := r.q.PruneIdempotencyKeys(ctx, limit)
+	if err != nil {
+		return 0, fmt.Errorf("prune idempotency keys: %w", translate(err))
+	}
+	return n, nil
+}

@@ -24,6 +24,8 @@ type Tx struct {
 	Outbox      OutboxRepository
 	Deliveries  DeliveryRepository
 	Lanes       LaneRepository
+	DeadLetters DeadLetterRepository
+	EventLog    EventLogRepository
 	Idempotency IdempotencyRepository
 	Inbox       InboxRepository
 }
@@ -134,6 +136,8 @@ func newTx(db profiledb.DBTX, wrote *bool) *Tx {
 		Outbox:      outboxRepo{q, wrote},
 		Deliveries:  deliveryRepo{q},
 		Lanes:       laneRepo{q},
+		DeadLetters: deadLetterRepo{q},
+		EventLog:    eventLogRepo{q, db},
 		Idempotency: idempotencyRepo{q},
 		Inbox:       inboxRepo{q},
 	}

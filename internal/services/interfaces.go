@@ -229,3 +229,57 @@ type Redriven struct {
 	// Reason is why it was refused.
 	Reason string
 }
+
+// OutboxService is for operators of the event queue. Everything is safe to repeat, and by several at once.
+type OutboxService interface {
+	// Status is cheap at any size.
+	Status(ctx context.Context) (OutboxStatus, error)
+	// List returns one page of refused events; fewer than asked for only at the end.
+	List(ctx context.Context, q StuckQuery) ([]StuckEvent, error)
+	// Redrive gives one page of dead letters all their attempts again, in the order of their ids, and returns
+	// them as they were; q.Retrying is ignored. With dryRun nothing is changed.
+	Redrive(ctx context.Context, q StuckQuery, dryRun bool) ([]StuckEvent, error)
+	// Skip gives up a dead letter for good, so that its key goes on without it. found is false when it is none
+	// (any more).
+	Skip(ctx context.Context, skip Skip) (found bool, err error)
+	// Replay queues delivered events again, oldest first, in many small transactions. With dryRun it only
+	// counts. advance is told how much of the log was looked through, in steps of total.
+	Replay(ctx context.Context, q ReplayQuery, dryRun bool, advance func(step, total int64)) (Replayed, error)
+}
+
+// StuckEvent is an event that the broker refused.
+type StuckEvent = po.StuckEvent
+
+// StuckQuery selects a page of refused events.
+type StuckQuery = po.StuckQuery
+
+// Skip gives up a dead letter.
+type Skip = po.Skip
+
+// OutboxStatus is how the publishing of events goes.
+type OutboxStatus struct {
+	po.OutboxCounts
+	// Backlog is about how many events wait, by table statistics.
+	Backlog int64
+	// Lag is the age of the oldest event that waits, dead letters apart; 0 without one.
+	Lag   time.Duration
+	Lanes []po.LaneStatus
+}
+
+// ReplayQuery selects events of the log.
+type ReplayQuery struct {
+	// From is the zero time for Since before now; To is the zero time for now. The database's clock decides.
+	From, To time.Time
+	Since    time.Duration
+	// Key is the zero id for all users, Type empty for all types.
+	Key  models.UserID
+	Type string
+}
+
+// Replayed is what a replay did.
+type Replayed struct {
+	// ByType counts the events that were queued, or with dryRun would be.
+	ByType map[string]int64
+	// From is where the replay began; Oldest is when the log begins, the zero time when it is empty.
+	From, Oldest time.Time
+}

@@ -140,6 +140,7 @@ func CatalogInboxOptions(c *confpb.Bootstrap) cataloginbox.Options {
 		Batch:          int(i.GetBatch()),
 		Linger:         i.GetLinger().AsDuration(),
 		MaxOutstanding: int(i.GetMaxOutstanding()),
+		Streams:        int(i.GetStreams()),
 		Patience:       cataloginbox.DefaultPatience,
 		BackoffMin:     cataloginbox.LeastBackoff,
 		BackoffMax:     cataloginbox.GreatestBackoff,

@@ -30,6 +30,7 @@ func devOverlay() string {
 	overlay := `
 service: {environment: dev}
 server: {reflection: true}
+messaging: {catalog_inbox: {streams: 16}}
 auth:
   insecure_dev: true
   dev_services:

@@ -655,6 +655,205 @@ func (mr *MockLaneRepositoryMockRecorder) Renew(ctx, instance, lease any) *gomoc
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Renew", reflect.TypeOf((*MockLaneRepository)(nil).Renew), ctx, instance, lease)
 }
 
+// MockDeadLetterRepository is a mock of DeadLetterRepository interface.
+type MockDeadLetterRepository struct {
+	ctrl     *gomock.Controller
+	recorder *MockDeadLetterRepositoryMockRecorder
+	isgomock struct{}
+}
+
+// MockDeadLetterRepositoryMockRecorder is the mock recorder for MockDeadLetterRepository.
+type MockDeadLetterRepositoryMockRecorder struct {
+	mock *MockDeadLetterRepository
+}
+
+// NewMockDeadLetterRepository creates a new mock instance.
+func NewMockDeadLetterRepository(ctrl *gomock.Controller) *MockDeadLetterRepository {
+	mock := &MockDeadLetterRepository{ctrl: ctrl}
+	mock.recorder = &MockDeadLetterRepositoryMockRecorder{mock}
+	return mock
+}
+
+// EXPECT returns an object that allows the caller to indicate expected use.
+func (m *MockDeadLetterRepository) EXPECT() *MockDeadLetterRepositoryMockRecorder {
+	return m.recorder
+}
+
+// Count mocks base method.
+func (m *MockDeadLetterRepository) Count(ctx context.Context) (po.OutboxCounts, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Count", ctx)
+	ret0, _ := ret[0].(po.OutboxCounts)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Count indicates an expected call of Count.
+func (mr *MockDeadLetterRepositoryMockRecorder) Count(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Count", reflect.TypeOf((*MockDeadLetterRepository)(nil).Count), ctx)
+}
+
+// Lanes mocks base method.
+func (m *MockDeadLetterRepository) Lanes(ctx context.Context) ([]po.LaneStatus, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Lanes", ctx)
+	ret0, _ := ret[0].([]po.LaneStatus)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Lanes indicates an expected call of Lanes.
+func (mr *MockDeadLetterRepositoryMockRecorder) Lanes(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Lanes", reflect.TypeOf((*MockDeadLetterRepository)(nil).Lanes), ctx)
+}
+
+// List mocks base method.
+func (m *MockDeadLetterRepository) List(ctx context.Context, q po.StuckQuery) ([]po.StuckEvent, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "List", ctx, q)
+	ret0, _ := ret[0].([]po.StuckEvent)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// List indicates an expected call of List.
+func (mr *MockDeadLetterRepositoryMockRecorder) List(ctx, q any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "List", reflect.TypeOf((*MockDeadLetterRepository)(nil).List), ctx, q)
+}
+
+// Redrive mocks base method.
+func (m *MockDeadLetterRepository) Redrive(ctx context.Context, ids []int64) ([]int64, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Redrive", ctx, ids)
+	ret0, _ := ret[0].([]int64)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Redrive indicates an expected call of Redrive.
+func (mr *MockDeadLetterRepositoryMockRecorder) Redrive(ctx, ids any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Redrive", reflect.TypeOf((*MockDeadLetterRepository)(nil).Redrive), ctx, ids)
+}
+
+// Skip mocks base method.
+func (m *MockDeadLetterRepository) Skip(ctx context.Context, s po.Skip) (bool, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Skip", ctx, s)
+	ret0, _ := ret[0].(bool)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Skip indicates an expected call of Skip.
+func (mr *MockDeadLetterRepositoryMockRecorder) Skip(ctx, s any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Skip", reflect.TypeOf((*MockDeadLetterRepository)(nil).Skip), ctx, s)
+}
+
+// MockEventLogRepository is a mock of EventLogRepository interface.
+type MockEventLogRepository struct {
+	ctrl     *gomock.Controller
+	recorder *MockEventLogRepositoryMockRecorder
+	isgomock struct{}
+}
+
+// MockEventLogRepositoryMockRecorder is the mock recorder for MockEventLogRepository.
+type MockEventLogRepositoryMockRecorder struct {
+	mock *MockEventLogRepository
+}
+
+// NewMockEventLogRepository creates a new mock instance.
+func NewMockEventLogRepository(ctrl *gomock.Controller) *MockEventLogRepository {
+	mock := &MockEventLogRepository{ctrl: ctrl}
+	mock.recorder = &MockEventLogRepositoryMockRecorder{mock}
+	return mock
+}
+
+// EXPECT returns an object that allows the caller to indicate expected use.
+func (m *MockEventLogRepository) EXPECT() *MockEventLogRepositoryMockRecorder {
+	return m.recorder
+}
+
+// Empty mocks base method.
+func (m *MockEventLogRepository) Empty(ctx context.Context, slot int32, retention, patience time.Duration) (bool, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Empty", ctx, slot, retention, patience)
+	ret0, _ := ret[0].(bool)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Empty indicates an expected call of Empty.
+func (mr *MockEventLogRepositoryMockRecorder) Empty(ctx, slot, retention, patience any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Empty", reflect.TypeOf((*MockEventLogRepository)(nil).Empty), ctx, slot, retention, patience)
+}
+
+// Expired mocks base method.
+func (m *MockEventLogRepository) Expired(ctx context.Context, retention time.Duration) ([]int32, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Expired", ctx, retention)
+	ret0, _ := ret[0].([]int32)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Expired indicates an expected call of Expired.
+func (mr *MockEventLogRepositoryMockRecorder) Expired(ctx, retention any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Expired", reflect.TypeOf((*MockEventLogRepository)(nil).Expired), ctx, retention)
+}
+
+// Requeue mocks base method.
+func (m *MockEventLogRepository) Requeue(ctx context.Context, slot int32, events []po.LoggedEvent) ([]int64, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Requeue", ctx, slot, events)
+	ret0, _ := ret[0].([]int64)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Requeue indicates an expected call of Requeue.
+func (mr *MockEventLogRepositoryMockRecorder) Requeue(ctx, slot, events any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Requeue", reflect.TypeOf((*MockEventLogRepository)(nil).Requeue), ctx, slot, events)
+}
+
+// Scan mocks base method.
+func (m *MockEventLogRepository) Scan(ctx context.Context, q po.LogScan) ([]po.LoggedEvent, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Scan", ctx, q)
+	ret0, _ := ret[0].([]po.LoggedEvent)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Scan indicates an expected call of Scan.
+func (mr *MockEventLogRepositoryMockRecorder) Scan(ctx, q any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Scan", reflect.TypeOf((*MockEventLogRepository)(nil).Scan), ctx, q)
+}
+
+// Slots mocks base method.
+func (m *MockEventLogRepository) Slots(ctx context.Context) ([]po.LogSlot, time.Time, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Slots", ctx)
+	ret0, _ := ret[0].([]po.LogSlot)
+	ret1, _ := ret[1].(time.Time)
+	ret2, _ := ret[2].(error)
+	return ret0, ret1, ret2
+}
+
+// Slots indicates an expected call of Slots.
+func (mr *MockEventLogRepositoryMockRecorder) Slots(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Slots", reflect.TypeOf((*MockEventLogRepository)(nil).Slots), ctx)
+}
+
 // MockIdempotencyRepository is a mock of IdempotencyRepository interface.
 type MockIdempotencyRepository struct {
 	ctrl     *gomock.Controller
@@ -707,6 +906,21 @@ func (m *MockIdempotencyRepository) Lock(ctx context.Context, r po.IdempotencyRe
 func (mr *MockIdempotencyRepositoryMockRecorder) Lock(ctx, r any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Lock", reflect.TypeOf((*MockIdempotencyRepository)(nil).Lock), ctx, r)
+}
+
+// Prune mocks base method.
+func (m *MockIdempotencyRepository) Prune(ctx context.Context, limit int32) (int64, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Prune", ctx, limit)
+	ret0, _ := ret[0].(int64)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Prune indicates an expected call of Prune.
+func (mr *MockIdempotencyRepositoryMockRecorder) Prune(ctx, limit any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Prune", reflect.TypeOf((*MockIdempotencyRepository)(nil).Prune), ctx, limit)
 }
 
 // Put mocks base method.

@@ -41,6 +41,25 @@ func (q *Queries) GetIdempotencyKey(ctx context.Context, arg GetIdempotencyKeyPa
 	return i, err
 }
 
+const pruneIdempotencyKeys = `-- name: PruneIdempotencyKeys :execrows
+DELETE FROM profile.idempotency_keys k
+USING (SELECT user_id, action, resource_id, idempotency_key FROM profile.idempotency_keys
+       WHERE expires_at <= (SELECT profile.clock_now())
+       ORDER BY expires_at
+       LIMIT $1
+       FOR UPDATE SKIP LOCKED) old
+WHERE k.user_id = old.user_id AND k.action = old.action AND k.resource_id = old.resource_id AND k.idempotency_key = old.idempotency_key
+`
+
+// Forgets expired records, oldest first. The time is read once, so that the index serves it.
+func (q *Queries) PruneIdempotencyKeys(ctx context.Context, maxRows int32) (int64, error) {
+	result, err := q.db.Exec(ctx, pruneIdempotencyKeys, maxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const putIdempotencyKey = `-- name: PutIdempotencyKey :exec
 INSERT INTO profile.idempotency_keys (user_id, action, resource_id, idempotency_key, fingerprint, response, expires_at)
 VALUES ($1, $2, $3, $4, $5, ($6::text)::jsonb,

@@ -12,6 +12,8 @@ type Options struct {
 	Linger time.Duration
 	// MaxOutstanding bounds messages received and not acknowledged.
 	MaxOutstanding int
+	// Streams are opened to the broker; 0 means one.
+	Streams int
 	// Patience is how long a batch is tried while the database cannot serve; then it is given back.
 	Patience time.Duration
 	// BackoffMin and BackoffMax bound the wait between two tries; full jitter.

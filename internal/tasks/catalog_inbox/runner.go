@@ -52,6 +52,7 @@ func (r *Runner) Start(ctx context.Context) error {
 		}
 		return err
 	}
+	subscriber.ReceiveSettings.NumGoroutines = r.opts.Streams
 	subscriber.ReceiveSettings.MaxOutstandingMessages = r.opts.MaxOutstanding
 	subscriber.ReceiveSettings.MaxOutstandingBytes = maxOutstandingBytes
 

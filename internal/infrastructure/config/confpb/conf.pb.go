@@ -1302,6 +1302,9 @@ type Messaging_CatalogInbox struct {
 	DeadLetterTopicId string `protobuf:"bytes,7,opt,name=dead_letter_topic_id,json=deadLetterTopicId,proto3" json:"dead_letter_topic_id,omitempty"`
 	// Deliveries before the subscription's own dead-letter policy takes a message (S73).
 	MaxDeliveries int32 `protobuf:"varint,8,opt,name=max_deliveries,json=maxDeliveries,proto3" json:"max_deliveries,omitempty"`
+	// Streams opened to the broker. One is enough for Pub/Sub; the in-memory broker of development hands over
+	// about one message per stream and 10 ms.
+	Streams       int32 `protobuf:"varint,9,opt,name=streams,proto3" json:"streams,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1392,6 +1395,13 @@ func (x *Messaging_CatalogInbox) GetMaxDeliveries() int32 {
 	return 0
 }
 
+func (x *Messaging_CatalogInbox) GetStreams() int32 {
+	if x != nil {
+		return x.Streams
+	}
+	return 0
+}
+
 var File_conf_proto protoreflect.FileDescriptor
 
 const file_conf_proto_rawDesc = "" +
@@ -1457,7 +1467,7 @@ const file_conf_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\tB\n" +
 	"\xbaH\x04r\x02\x10\b\x80\x01\x01R\x05token\x12E\n" +
 	"\x05roles\x18\x03 \x03(\tB/\xbaH,\x92\x01)\b\x01\"%r#R\x06readerR\x06writerR\n" +
-	"complianceR\x05adminR\x05roles\"\xe7\v\n" +
+	"complianceR\x05adminR\x05roles\"\x8c\f\n" +
 	"\tMessaging\x12>\n" +
 	"\x06pubsub\x18\x01 \x01(\v2\x1e.profile.conf.Messaging.PubsubB\x06\xbaH\x03\xc8\x01\x01R\x06pubsub\x12Q\n" +
 	"\rcatalog_inbox\x18\x02 \x01(\v2$.profile.conf.Messaging.CatalogInboxB\x06\xbaH\x03\xc8\x01\x01R\fcatalogInbox\x12>\n" +
@@ -1488,7 +1498,7 @@ const file_conf_proto_rawDesc = "" +
 	"\n" +
 	"listen_url\x18\n" +
 	" \x01(\tB\x03\x80\x01\x01R\tlistenUrl\x129\n" +
-	"\x05grace\x18\v \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05grace\x1a\x89\x03\n" +
+	"\x05grace\x18\v \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05grace\x1a\xae\x03\n" +
 	"\fCatalogInbox\x12\"\n" +
 	"\btopic_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\atopicId\x120\n" +
 	"\x0fsubscription_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x0esubscriptionId\x12 \n" +
@@ -1500,7 +1510,8 @@ const file_conf_proto_rawDesc = "" +
 	"generation\x18\x06 \x01(\x05B\a\xbaH\x04\x1a\x02(\x01R\n" +
 	"generation\x12/\n" +
 	"\x14dead_letter_topic_id\x18\a \x01(\tR\x11deadLetterTopicId\x120\n" +
-	"\x0emax_deliveries\x18\b \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x05R\rmaxDeliveries\"\x97\x02\n" +
+	"\x0emax_deliveries\x18\b \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x05R\rmaxDeliveries\x12#\n" +
+	"\astreams\x18\t \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x10(\x01R\astreams\"\x97\x02\n" +
 	"\vMaintenance\x12D\n" +
 	"\binterval\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
 	"\xaa\x01\a2\x05\x10\x80\xad\xe2\x04R\binterval\x12R\n" +
