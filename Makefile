@@ -33,6 +33,7 @@ lint: golangci buf-lint sql-lint rules ## Run every linter
 golangci: $(BIN)/golangci-lint
 	golangci-lint run ./...
 	golangci-lint fmt --diff ./...
+	cd test/bench && golangci-lint run ./... && golangci-lint fmt --diff ./...
 
 .PHONY: buf-lint
 buf-lint: $(BIN)/buf third_party
@@ -80,7 +81,7 @@ matrix: ## Database suites: both query modes, through pgbouncer, and with row le
 
 .PHONY: bench
 bench: ## Compare the write path with pgbench doing the same SQL on the same server
-	go test -run '^$$' -bench . -benchtime 1x ./test/bench/ -turn 5s
+	cd test/bench && go test -run '^$$' -bench . -benchtime 1x . -turn 5s
 
 .PHONY: chaos
 ROUNDS ?= 3
@@ -90,6 +91,11 @@ chaos: ## Break the event chain and prove that nothing is lost (ROUNDS=3 SEED=0 
 .PHONY: chaos-mutants
 chaos-mutants: ## Prove that the chaos suite notices defects (FAULT=name of a mutation)
 	go run ./test/chaos -mutants -seed $(or $(SEED),0) $(if $(FAULT),-fault $(FAULT))
+
+.PHONY: bench-events
+BENCH_EVENTS ?= -rounds 5 -held 3m
+bench-events: ## Compare the publisher with the Pub/Sub client alone, a textbook poller and River (about 15 minutes)
+	cd test/bench && go run ./events $(BENCH_EVENTS)
 
 .PHONY: e2e
 e2e: $(BIN)/grpcurl ## Start the stack and run the end-to-end script against it

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/lingo-services/profile/internal/infrastructure/config"
+	"github.com/lingo-services/profile/internal/infrastructure/postgres"
+	infrapubsub "github.com/lingo-services/profile/internal/infrastructure/pubsub"
+	"github.com/lingo-services/profile/internal/repositories"
+	"github.com/lingo-services/profile/internal/tasks/outbox"
+)
+
+// tally is an outbox.Observer that says when a number of events have been published.
+type tally struct {
+	published, target atomic.Int64
+	reached           chan struct{}
+}
+
+func newTally(target int) *tally {
+	t := &tally{reached: make(chan struct{})}
+	t.target.Store(int64(target))
+	return t
+}
+
+// Published implements outbox.Observer.
+func (t *tally) Published(string, time.Duration) {
+	if t.published.Add(1) == t.target.Load() {
+		close(t.reached)
+	}
+}
+
+// Refused implements outbox.Observer.
+func (t *tally) Refused(string) {}
+
+// DeadLettered implements outbox.Observer.
+func (t *tally) DeadLettered(string) {}
+
+// BrokerFailed implements outbox.Observer.
+func (t *tally) BrokerFailed() {}
+
+// Observed implements outbox.Observer.
+func (t *tally) Observed(outbox.Status) {}
+
+// Backlog implements outbox.Observer.
+func (t *tally) Backlog(int64) {}
+
+// publish runs our publisher until stop.
+func (w *world) publish(ctx context.Context, t *tally) (stop func() error) {
+	alarm, stopAlarm := postgres.NewListener(w.conf)
+	topic := infrapubsub.NewEventTopic(w.client, w.conf.GetMessaging())
+	p := outbox.NewPublisher(config.OutboxOptions(w.conf), w.store(w.worker, repositories.NoWaker{}), topic, alarm, t, slog.New(slog.DiscardHandler))
+	done := make(chan error, 1)
+	go func() { done <- p.Start(ctx) }()
+	return func() error {
+		err := errors.Join(p.Stop(context.WithoutCancel(ctx)), <-done)
+		stopAlarm()
+		return err
+	}
+}
+
+// ours drains the outbox with our publisher.
+func (w *world) ours(ctx context.Context, users, n int) (cost, error) {
+	if err := w.fill(ctx, events(users, n)); err != nil {
+		return cost{}, err
+	}
+	return w.measure(ctx, n, func() (time.Duration, error) {
+		t := newTally(n)
+		begin := time.Now()
+		stop := w.publish(ctx, t)
+		select {
+		case <-t.reached:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("drain: %w", ctx.Err())
+		}
+		took := time.Since(begin)
+		return took, stop()
+	})
+}
