@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts the stack as `make run` does, on free ports and with data of its own, runs the end-to-end script
+# Starts the stack as `make run` does, on free ports and with data of its own, runs the end-to-end scripts
 # against it, stops it with Ctrl-C's signal and expects an orderly exit.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -29,7 +29,9 @@ admin=$(sed -n 's/^admin: *//p' "$work/out")
 # The printed line must work as it is.
 printed=$(grep -m1 'grpcurl -plaintext' "$work/out")
 bash -c "$printed" | grep -q '"displayName": "Ada"'
+broker=$(sed -n 's/^broker: \([0-9.:]*\).*/\1/p' "$work/out")
 GRPC_ADDR=$grpc ADMIN_ADDR=$admin GRPCURL=.bin/grpcurl test/e2e/profile_flow_test.sh
+GRPC_ADDR=$grpc GRPCURL=.bin/grpcurl PROFILECTL=.bin/profilectl PUBSUB_EMULATOR_HOST=$broker test/e2e/event_chain_test.sh
 kill -INT "$stack"
 wait "$stack"
 stack=
