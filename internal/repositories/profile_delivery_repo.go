@@ -20,7 +20,7 @@ import (
 type deliveryRepo struct{ q *profiledb.Queries }
 
 func (r deliveryRepo) Take(ctx context.Context, t po.Take) (po.Taken, error) {
-	params := profiledb.TakeDeliveriesParams{Acknowledged: t.Acknowledged, OpenWriters: t.OpenWriters}
+	params := profiledb.TakeDeliveriesParams{Acknowledged: t.Acknowledged, Snapshot: t.Snapshot}
 	for _, l := range t.Lanes {
 		params.Lanes = append(params.Lanes, int16(l.Number)) //nolint:gosec // G115: 0-15
 		params.Epochs = append(params.Epochs, l.Epoch)
@@ -31,7 +31,7 @@ func (r deliveryRepo) Take(ctx context.Context, t po.Take) (po.Taken, error) {
 	if err != nil {
 		return po.Taken{}, fmt.Errorf("take deliveries: %w", translate(err))
 	}
-	taken := po.Taken{Deliveries: make([]po.Delivery, 0, len(rows)), OpenWriters: rows[0].OpenWriters}
+	taken := po.Taken{Deliveries: make([]po.Delivery, 0, len(rows)), Snapshot: rows[0].Snapshot}
 	for _, row := range rows {
 		if row.ID != 0 {
 			taken.Deliveries = append(taken.Deliveries, delivery(row))

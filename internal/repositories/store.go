@@ -81,9 +81,10 @@ func (s *Store) Read(ctx context.Context, actor models.Actor, fn func(ctx contex
 // queueSettings hold in transactions on the queue, which walk indexes in order whatever the statistics of a
 // table that is empty one moment and full the next would suggest.
 const queueSettings = "set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_hashjoin = off; " +
-	"set local enable_mergejoin = off; set local jit = off"
+	"set local enable_mergejoin = off; set local jit = off; set local synchronous_commit = off"
 
-// Queue is Write with the planner kept on the queue's indexes.
+// Queue is Write with the planner kept on the queue's indexes, and without waiting for the disk: a crash of the
+// server may undo the last moments, which must do no harm.
 func (s *Store) Queue(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	return s.run(ctx, "begin isolation level read committed read write; "+queueSettings, models.ServiceActor, fn)
 }

@@ -1,8 +1,8 @@
 -- Forgets what the broker acknowledged and reads what this publisher has not read yet, by one snapshot. Per
--- lane that is every row above the cursor, up to its limit, and every row below it whose transaction was
--- still open when the lane was read last: rows below the cursor can come from nowhere else. A lane that is not
--- held under its epoch any more gives nothing. open_writers of the answer are the transactions open now. There
--- is always at least one row; id is 0 when nothing is to be published. Rows come in no particular order.
+-- lane that is every row above the cursor, up to its limit, and every row below it that the snapshot of the
+-- last read did not show: what was running then (xip), or had not been seen to begin (xmax). A lane that is not
+-- held under its epoch any more gives nothing. The answer carries the snapshot for the next read. There is
+-- always at least one row; id is 0 when nothing is to be published. Rows come in no particular order.
 -- late is materialized so that it is found by its writers: everything below a cursor is mostly dead rows.
 -- name: TakeDeliveries :many
 WITH acknowledged AS (
@@ -15,7 +15,11 @@ held AS MATERIALIZED (
 late AS MATERIALIZED (
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
     FROM profile.outbox_deliveries d
-    WHERE d.writer = ANY (string_to_array(@open_writers::text, ',')::xid8[])),
+    WHERE d.writer = ANY (array(SELECT pg_snapshot_xip(nullif(@snapshot::text, '')::pg_snapshot)))
+    UNION ALL
+    SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
+    FROM profile.outbox_deliveries d
+    WHERE d.writer >= pg_snapshot_xmax(nullif(@snapshot::text, '')::pg_snapshot)),
 unread AS (
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
     FROM held h
@@ -29,7 +33,7 @@ unread AS (
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
     FROM late d
     JOIN held h ON h.lane = d.lane AND d.id <= h.cursor)
-SELECT s.open_writers::text                      AS open_writers,
+SELECT s.snapshot::text                          AS snapshot,
        coalesce(e.id, 0)::bigint                 AS id,
        coalesce(e.lane, 0)::smallint             AS lane,
        coalesce(e.delivery_attempts, 0)::integer AS delivery_attempts,
@@ -44,7 +48,7 @@ SELECT s.open_writers::text                      AS open_writers,
        coalesce(e.trace_parent, '')::text        AS trace_parent,
        coalesce(e.occurred_at, 'epoch')::timestamptz AS occurred_at,
        coalesce(extract(epoch FROM profile.clock_now() - e.created_at), 0)::float8 AS age_seconds
-FROM (SELECT array_to_string(array(SELECT pg_snapshot_xip(pg_current_snapshot())), ',') AS open_writers) AS s
+FROM (SELECT pg_current_snapshot()::text AS snapshot) AS s
 LEFT JOIN (
     SELECT u.id, u.lane, u.delivery_attempts, u.dead_at, e.event_id, e.aggregate_type, e.aggregate_id, e.event_type,
            e.ordering_key, e.version, e.payload, e.headers ->> 'traceparent' AS trace_parent, e.occurred_at, e.created_at

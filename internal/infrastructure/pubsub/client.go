@@ -13,6 +13,7 @@ import (
 	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
@@ -24,11 +25,19 @@ var ProviderSet = wire.NewSet(NewClient, NewEventTopic)
 // DevProject is used with an emulator when no project is configured.
 const DevProject = "profile-dev"
 
+// reconnect tries again about every second: gRPC's own back-off grows to two minutes, and would go on long after
+// a broker is back.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+	MinConnectTimeout: 5 * time.Second,
+}
+
 // NewClient connects lazily: to the emulator when one is configured, else to Google with the environment's
 // credentials. A failed Publish is not repeated inside the client: whoever publishes decides. The caller calls
 // closeClient. Errors: no project and no emulator.
 func NewClient(ctx context.Context, conf *confpb.Messaging) (client *pubsub.Client, closeClient func(), err error) {
-	project, options := conf.GetPubsub().GetProjectId(), []option.ClientOption(nil)
+	project := conf.GetPubsub().GetProjectId()
+	options := []option.ClientOption{option.WithGRPCDialOption(grpc.WithConnectParams(reconnect))}
 	if addr := conf.GetPubsub().GetEmulatorHost(); addr != "" {
 		options = append(options, option.WithEndpoint(addr), option.WithoutAuthentication(),
 			option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))

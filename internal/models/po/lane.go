@@ -21,16 +21,16 @@ type Take struct {
 	// Acknowledged are ids the broker has; they are forgotten.
 	Acknowledged []int64
 	Lanes        []Cursor
-	// OpenWriters is what the last Taken of these lanes said; empty at first.
-	OpenWriters string
+	// Snapshot is what the last Taken of these lanes said; empty at first.
+	Snapshot string
 }
 
 // Taken answers a Take.
 type Taken struct {
 	// Deliveries are ordered by id; fewer above a lane's cursor than its limit: there are no more.
 	Deliveries []Delivery
-	// OpenWriters are the transactions that may still add rows below the cursors.
-	OpenWriters string
+	// Snapshot says what was visible; what it did not show may still appear below the cursors.
+	Snapshot string
 }
 
 // Refusal is one message the broker would not have.

@@ -235,7 +235,11 @@ held AS MATERIALIZED (
 late AS MATERIALIZED (
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
     FROM profile.outbox_deliveries d
-    WHERE d.writer = ANY (string_to_array($6::text, ',')::xid8[])),
+    WHERE d.writer = ANY (array(SELECT pg_snapshot_xip(nullif($6::text, '')::pg_snapshot)))
+    UNION ALL
+    SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
+    FROM profile.outbox_deliveries d
+    WHERE d.writer >= pg_snapshot_xmax(nullif($6::text, '')::pg_snapshot)),
 unread AS (
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
     FROM held h
@@ -249,7 +253,7 @@ unread AS (
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
     FROM late d
     JOIN held h ON h.lane = d.lane AND d.id <= h.cursor)
-SELECT s.open_writers::text                      AS open_writers,
+SELECT s.snapshot::text                          AS snapshot,
        coalesce(e.id, 0)::bigint                 AS id,
        coalesce(e.lane, 0)::smallint             AS lane,
        coalesce(e.delivery_attempts, 0)::integer AS delivery_attempts,
@@ -264,7 +268,7 @@ SELECT s.open_writers::text                      AS open_writers,
        coalesce(e.trace_parent, '')::text        AS trace_parent,
        coalesce(e.occurred_at, 'epoch')::timestamptz AS occurred_at,
        coalesce(extract(epoch FROM profile.clock_now() - e.created_at), 0)::float8 AS age_seconds
-FROM (SELECT array_to_string(array(SELECT pg_snapshot_xip(pg_current_snapshot())), ',') AS open_writers) AS s
+FROM (SELECT pg_current_snapshot()::text AS snapshot) AS s
 LEFT JOIN (
     SELECT u.id, u.lane, u.delivery_attempts, u.dead_at, e.event_id, e.aggregate_type, e.aggregate_id, e.event_type,
            e.ordering_key, e.version, e.payload, e.headers ->> 'traceparent' AS trace_parent, e.occurred_at, e.created_at
@@ -278,11 +282,11 @@ type TakeDeliveriesParams struct {
 	Epochs       []int64
 	Cursors      []int64
 	Limits       []int32
-	OpenWriters  string
+	Snapshot     string
 }
 
 type TakeDeliveriesRow struct {
-	OpenWriters      string
+	Snapshot         string
 	ID               int64
 	Lane             int16
 	DeliveryAttempts int32
@@ -300,10 +304,10 @@ type TakeDeliveriesRow struct {
 }
 
 // Forgets what the broker acknowledged and reads what this publisher has not read yet, by one snapshot. Per
-// lane that is every row above the cursor, up to its limit, and every row below it whose transaction was
-// still open when the lane was read last: rows below the cursor can come from nowhere else. A lane that is not
-// held under its epoch any more gives nothing. open_writers of the answer are the transactions open now. There
-// is always at least one row; id is 0 when nothing is to be published. Rows come in no particular order.
+// lane that is every row above the cursor, up to its limit, and every row below it that the snapshot of the
+// last read did not show: what was running then (xip), or had not been seen to begin (xmax). A lane that is not
+// held under its epoch any more gives nothing. The answer carries the snapshot for the next read. There is
+// always at least one row; id is 0 when nothing is to be published. Rows come in no particular order.
 // late is materialized so that it is found by its writers: everything below a cursor is mostly dead rows.
 func (q *Queries) TakeDeliveries(ctx context.Context, arg TakeDeliveriesParams) ([]TakeDeliveriesRow, error) {
 	rows, err := q.db.Query(ctx, takeDeliveries,
@@ -312,7 +316,7 @@ func (q *Queries) TakeDeliveries(ctx context.Context, arg TakeDeliveriesParams) 
 		arg.Epochs,
 		arg.Cursors,
 		arg.Limits,
-		arg.OpenWriters,
+		arg.Snapshot,
 	)
 	if err != nil {
 		return nil, err
@@ -322,7 +326,7 @@ func (q *Queries) TakeDeliveries(ctx context.Context, arg TakeDeliveriesParams) 
 	for rows.Next() {
 		var i TakeDeliveriesRow
 		if err := rows.Scan(
-			&i.OpenWriters,
+			&i.Snapshot,
 			&i.ID,
 			&i.Lane,
 			&i.DeliveryAttempts,

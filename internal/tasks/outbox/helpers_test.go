@@ -357,7 +357,7 @@ func sorted(list []int) []int {
 // gate lets a publisher through until it has read something, and then holds it, committed, until open is
 // closed.
 type gate struct {
-	store  outbox.Store
+	outbox.Store
 	closed sync.Once
 	at     chan struct{}
 	open   chan struct{}
@@ -366,7 +366,7 @@ type gate struct {
 // Queue implements outbox.Store.
 func (g *gate) Queue(ctx context.Context, fn func(ctx context.Context, tx *repositories.Tx) error) error {
 	found := false
-	err := g.store.Queue(ctx, func(ctx context.Context, tx *repositories.Tx) error {
+	err := g.Store.Queue(ctx, func(ctx context.Context, tx *repositories.Tx) error {
 		seen := *tx
 		seen.Deliveries = finder{tx.Deliveries, &found}
 		return fn(ctx, &seen)
@@ -391,4 +391,36 @@ func (f finder) Take(ctx context.Context, t po.Take) (po.Taken, error) {
 	taken, err := f.DeliveryRepository.Take(ctx, t)
 	*f.found = len(taken.Deliveries) > 0
 	return taken, err
+}
+
+// take reads the lanes as a publisher does that has read these deliveries and saw that snapshot.
+func (s *stage) take(t testing.TB, snapshot string, read ...po.Delivery) (taken po.Taken) {
+	t.Helper()
+	request := po.Take{Snapshot: snapshot}
+	for number := range int32(po.Lanes) {
+		c := po.Cursor{Lane: po.Lane{Number: number}, Limit: 100}
+		for _, d := range read {
+			c.After = max(c.After, d.ID) // of all lanes: as if they were one
+		}
+		request.Lanes = append(request.Lanes, c)
+	}
+	require.NoError(t, s.Store.Queue(t.Context(), func(ctx context.Context, tx *repositories.Tx) (err error) {
+		taken, err = tx.Deliveries.Take(ctx, request)
+		return err
+	}))
+	return taken
+}
+
+// appendIn writes an event in a transaction of the test's, and returns its id.
+func (s *stage) appendIn(t testing.TB, tx pgx.Tx, user models.UserID) (id int64) {
+	t.Helper()
+	_, err := tx.Exec(t.Context(), "INSERT INTO profile.user_stats (user_id, event_seq) VALUES ($1, 1)", uuid.UUID(user))
+	require.NoError(t, err)
+	require.NoError(t, tx.QueryRow(t.Context(), `
+		WITH e AS (
+			INSERT INTO profile.outbox_events (event_id, aggregate_type, aggregate_id, event_type, ordering_key, version, payload, occurred_at)
+			VALUES (gen_random_uuid(), 'user', $1, 'profile.engagement.added', $1, 1, '', now()) RETURNING id, slot)
+		INSERT INTO profile.outbox_deliveries (id, slot, lane, ordering_key) SELECT id, slot, $2, $1 FROM e RETURNING id`,
+		uuid.UUID(user), po.Event{UserID: user}.Lane()).Scan(&id))
+	return id
 }

@@ -29,7 +29,7 @@ func (p *pump) shareLanes(ctx context.Context, now time.Time) {
 	p.renewAt = now.Add(p.opts.Renew)
 	var held []po.Lane
 	share := 0
-	err := p.inQueue(ctx, func(ctx context.Context, tx *repositories.Tx) (err error) {
+	err := p.onLeases(ctx, func(ctx context.Context, tx *repositories.Tx) (err error) {
 		if held, err = tx.Lanes.Renew(ctx, p.opts.Instance, p.opts.Lease); err != nil || p.stopping {
 			return err
 		}
@@ -131,7 +131,7 @@ func (p *pump) releaseEmptied(ctx context.Context) {
 	if len(emptied) == 0 || p.stopping || time.Now().Before(p.restUntil) {
 		return
 	}
-	err := p.inQueue(ctx, func(ctx context.Context, tx *repositories.Tx) error {
+	err := p.onLeases(ctx, func(ctx context.Context, tx *repositories.Tx) error {
 		return tx.Lanes.Release(ctx, p.opts.Instance, emptied)
 	})
 	if err != nil {
@@ -192,7 +192,7 @@ func (p *pump) beginStop() {
 
 // leave releases every lane and stops the topic, without waiting for what the grace did not settle.
 func (p *pump) leave(ctx context.Context) {
-	err := p.inQueue(ctx, func(ctx context.Context, tx *repositories.Tx) error {
+	err := p.onLeases(ctx, func(ctx context.Context, tx *repositories.Tx) error {
 		var numbers []int32
 		for _, c := range p.cursors() {
 			numbers = append(numbers, c.Number)

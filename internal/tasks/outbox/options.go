@@ -6,6 +6,7 @@ import (
 
 	"cloud.google.com/go/pubsub/v2"
 
+	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/repositories"
 )
 
@@ -49,8 +50,11 @@ type Topic interface {
 	Stop()
 }
 
-// Store runs transactions on the queue; repositories.Store documents it.
+// Store runs transactions; repositories.Store documents it.
 type Store interface {
+	// Write is for leases: an epoch must not come back after a crash.
+	Write(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *repositories.Tx) error) error
+	// Queue is for events: what a crash undoes is repeated.
 	Queue(ctx context.Context, fn func(ctx context.Context, tx *repositories.Tx) error) error
 }
 

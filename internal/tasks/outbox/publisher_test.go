@@ -91,6 +91,43 @@ func TestS75_WhatCommitsLateIsNeitherMissedNorOvertaken(t *testing.T) {
 	s.awaitQueue(t, 0)
 }
 
+// A transaction that began before another, and ends after it, is neither running nor to come in a snapshot
+// between the two: it lies above the newest that is known to have ended.
+func TestS75_WritersThatASnapshotDoesNotMentionAreRead(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	// Without a notification, whose transaction would end after both began.
+	quiet := repositories.NewStore(s.Pool, repositories.TxOptions{StatementTimeout: patience, LockTimeout: patience, MaxAttempts: 1}, repositories.NoWaker{})
+	first, second := testkit.NewUser(), testkit.NewUser()
+	begun, end := make(chan struct{}), make(chan struct{})
+	older := testkit.Later(func() error { // takes its transaction id first, and its event id last
+		return quiet.Write(context.Background(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
+			if _, err := tx.UserStats.Lock(ctx, []models.UserID{first}); err != nil {
+				return err
+			}
+			close(begun)
+			<-end
+			_, err := appendEvents(ctx, tx, first, 1)
+			return err
+		})
+	})
+	<-begun
+	read := s.take(t, "") // nothing there yet
+	younger, err := s.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = younger.Rollback(context.Background()) }()
+	late := s.appendIn(t, younger, second)
+	close(end)
+	require.NoError(t, <-older)
+	read = s.take(t, read.Snapshot, read.Deliveries...)
+	require.Len(t, read.Deliveries, 1)
+	require.Greater(t, read.Deliveries[0].ID, late, "the younger transaction has the smaller id, and has not ended")
+	require.NoError(t, younger.Commit(t.Context()))
+	read = s.take(t, read.Snapshot, read.Deliveries...)
+	require.Len(t, read.Deliveries, 1)
+	require.Equal(t, late, read.Deliveries[0].ID)
+}
+
 func TestS74_RolledBackEventsAreNeverPublished(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -181,7 +218,7 @@ func TestS75_ZombiesRepeatButDoNotReorder(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	users := newUsers(8)
-	gate := &gate{store: s.Store, at: make(chan struct{}), open: make(chan struct{})}
+	gate := &gate{Store: s.Store, at: make(chan struct{}), open: make(chan struct{})}
 	zombie := s.publisherOn(t, gate)
 	for _, user := range users {
 		s.write(t, user, 10)

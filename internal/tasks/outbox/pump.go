@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
 )
@@ -22,9 +23,9 @@ type pump struct {
 	log      *slog.Logger
 
 	lanes map[int32]*lane
-	// openWriters is what the database said when the lanes were read last.
-	openWriters string
-	keys        map[string]*key
+	// snapshot is what the database showed when the lanes were read last.
+	snapshot string
+	keys     map[string]*key
 	// retrying are the probing keys that wait for their retryAt.
 	retrying map[string]*key
 	// inHand are events read and not forgotten yet.
@@ -165,7 +166,7 @@ func (p *pump) room(now time.Time) int {
 // visit has the database forget what was acknowledged, and reads as much as there is room for.
 func (p *pump) visit(ctx context.Context) {
 	now := time.Now()
-	request := po.Take{Acknowledged: p.acknowledged, OpenWriters: p.openWriters}
+	request := po.Take{Acknowledged: p.acknowledged, Snapshot: p.snapshot}
 	if room := p.room(now); p.hungry && room > 0 {
 		request.Lanes = p.share(p.reading(), room)
 	}
@@ -179,17 +180,17 @@ func (p *pump) visit(ctx context.Context) {
 		return
 	}
 	p.databaseFailures = 0
-	for _, id := range request.Acknowledged {
-		p.letGo(p.inHand[id])
-	}
 	p.acknowledged = nil
 	if len(request.Lanes) > 0 {
-		p.openWriters = taken.OpenWriters
+		p.snapshot = taken.Snapshot
 		p.onTrial = p.brokerFailures > 0
 		if p.onTrial {
 			p.pausedUntil = now.Add(p.opts.BackoffMax)
 		}
 		p.accept(ctx, taken.Deliveries, request)
+	}
+	for _, id := range request.Acknowledged { // not before: the snapshot still showed them
+		p.letGo(p.inHand[id])
 	}
 }
 
@@ -269,6 +270,13 @@ func (p *pump) inQueue(ctx context.Context, fn func(ctx context.Context, tx *rep
 	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
 	return p.store.Queue(ctx, fn)
+}
+
+// onLeases runs fn in a transaction on the lanes.
+func (p *pump) onLeases(ctx context.Context, fn func(ctx context.Context, tx *repositories.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	return p.store.Write(ctx, models.ServiceActor, fn)
 }
 
 // databaseFailed rests, and reads every lane from its start afterwards: whether the visit took place is
