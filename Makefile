@@ -9,6 +9,7 @@ KRATOS := github.com/go-kratos/kratos/v2@v2.9.1
 GENERATED := api internal/clients/catalog/video internal/infrastructure/config/confpb internal/repositories/profiledb internal/repositories/mocks '*wire_gen.go'
 GOTEST := go test -race -shuffle=on -count=1
 DBTESTS := ./internal/services/test/ ./internal/repositories/ ./internal/controllers/test/
+TASKTESTS := ./internal/tasks/outbox/ ./internal/tasks/catalog_inbox/
 
 .PHONY: help
 help: ## List the targets
@@ -77,7 +78,12 @@ matrix: ## Database suites: both query modes, through pgbouncer, and with row le
 	PROFILE_TEST_QUERY_MODE=exec go test -count=1 -timeout 20m $(DBTESTS)
 	PROFILE_TEST_QUERY_MODE=exec PROFILE_TEST_POOLER=pgbouncer go test -count=1 -timeout 20m $(DBTESTS)
 	PROFILE_TEST_QUERY_MODE=cache_statement PROFILE_TEST_RLS=on go test -count=1 -timeout 20m $(DBTESTS)
-	PROFILE_TEST_QUERY_MODE=exec PROFILE_TEST_POOLER=pgbouncer PROFILE_TEST_RLS=on go test -count=1 -timeout 20m $(DBTESTS)
+	PROFILE_TEST_QUERY_MODE=exec PROFILE_TEST_POOLER=pgbouncer PROFILE_TEST_RLS=on go test -count=1 -timeout 20m $(DBTESTS) $(TASKTESTS)
+
+.PHONY: emulator
+emulator: ## The suites of publisher and inbox on Google's emulator (PUBSUB_EMULATOR_HOST=host:port)
+	@test -n "$(PUBSUB_EMULATOR_HOST)" || { echo 'start one: gcloud beta emulators pubsub start; then set PUBSUB_EMULATOR_HOST'; exit 1; }
+	go test -count=1 -timeout 20m $(TASKTESTS)
 
 .PHONY: bench
 bench: ## Compare the write path with pgbench doing the same SQL on the same server

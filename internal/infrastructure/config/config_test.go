@@ -278,6 +278,14 @@ func TestRulesOfSingleKeysNameThem(t *testing.T) {
 		"server.max_request_bytes": "PROFILE_SERVER_MAX_REQUEST_BYTES=1",
 		"engagement.video_policy":  "PROFILE_ENGAGEMENT_VIDEO_POLICY=maybe",
 		"watch.retention":          "PROFILE_WATCH_RETENTION=1s",
+
+		"messaging.pubsub.publish_timeout":        "PROFILE_MESSAGING_PUBSUB_PUBLISH_TIMEOUT=59s",
+		"messaging.outbox.max_outstanding":        "PROFILE_MESSAGING_OUTBOX_MAX_OUTSTANDING=3999",
+		"messaging.outbox.renew":                  "PROFILE_MESSAGING_OUTBOX_RENEW=2.6s",
+		"messaging.outbox.backoff_min":            "PROFILE_MESSAGING_OUTBOX_BACKOFF_MIN=6s",
+		"messaging.outbox.ordering_key":           "PROFILE_MESSAGING_OUTBOX_ORDERING_KEY=bucket:0",
+		"messaging.catalog_inbox.max_outstanding": "PROFILE_MESSAGING_CATALOG_INBOX_MAX_OUTSTANDING=255",
+		"maintenance.event_retention":             "PROFILE_MAINTENANCE_EVENT_RETENTION=604801s",
 		"cursor.keys[0]":           "PROFILE_CURSOR_KEYS=short",
 	} {
 		err := config.Validate(load(t, variable))
