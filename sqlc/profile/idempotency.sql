@@ -15,3 +15,13 @@ VALUES (@user_id, @action, @resource_id, @idempotency_key, @fingerprint, (@respo
 ON CONFLICT (user_id, action, resource_id, idempotency_key) DO UPDATE
 SET fingerprint = excluded.fingerprint, response = excluded.response,
     created_at = profile.clock_now(), expires_at = excluded.expires_at;
+
+-- Forgets expired records, oldest first. The time is read once, so that the index serves it.
+-- name: PruneIdempotencyKeys :execrows
+DELETE FROM profile.idempotency_keys k
+USING (SELECT user_id, action, resource_id, idempotency_key FROM profile.idempotency_keys
+       WHERE expires_at <= (SELECT profile.clock_now())
+       ORDER BY expires_at
+       LIMIT @max_rows
+       FOR UPDATE SKIP LOCKED) old
+WHERE k.user_id = old.user_id AND k.action = old.action AND k.resource_id = old.resource_id AND k.idempotency_key = old.idempotency_key;

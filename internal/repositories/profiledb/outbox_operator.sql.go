@@ -14,7 +14,7 @@ import (
 
 const listLanes = `-- name: ListLanes :many
 SELECT lane, coalesce(owner, '')::text AS owner, epoch,
-       coalesce(extract(epoch FROM lease_until - profile.clock_now()), 0)::float8 AS lease_seconds
+       coalesce(-extract(epoch FROM profile.clock_now() - lease_until), 0)::float8 AS lease_seconds
 FROM profile.outbox_lanes
 ORDER BY lane
 `
