@@ -20,6 +20,7 @@ import (
 	"github.com/lingo-services/profile/internal/services"
 	"github.com/lingo-services/profile/internal/services/pagetoken"
 	cataloginbox "github.com/lingo-services/profile/internal/tasks/catalog_inbox"
+	"github.com/lingo-services/profile/internal/tasks/maintenance"
 	"github.com/lingo-services/profile/internal/tasks/outbox"
 )
 
@@ -155,4 +156,23 @@ func CatalogInboxGrace(c *confpb.Bootstrap) servers.Grace {
 // InboxGeneration is the generation of the catalog inbox.
 func InboxGeneration(c *confpb.Bootstrap) services.InboxGeneration {
 	return services.InboxGeneration(c.GetMessaging().GetCatalogInbox().GetGeneration())
+}
+
+// MaintenanceProviderSet is what maintenance asks for besides.
+var MaintenanceProviderSet = wire.NewSet(MaintenanceOptions, MaintenanceGrace)
+
+// MaintenanceOptions are the settings of maintenance.
+func MaintenanceOptions(c *confpb.Bootstrap) maintenance.Options {
+	m := c.GetMaintenance()
+	return maintenance.Options{
+		Interval:       m.GetInterval().AsDuration(),
+		EventRetention: m.GetEventRetention().AsDuration(),
+		InboxRetention: m.GetInboxRetention().AsDuration(),
+		Batch:          m.GetBatch(),
+	}
+}
+
+// MaintenanceGrace is how long stopping may take; the transaction in hand is given up.
+func MaintenanceGrace(c *confpb.Bootstrap) servers.Grace {
+	return servers.Grace(c.GetServer().GetTimeouts().GetDrain().AsDuration())
 }

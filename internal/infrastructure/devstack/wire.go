@@ -19,6 +19,7 @@ import (
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
 	cataloginbox "github.com/lingo-services/profile/internal/tasks/catalog_inbox"
+	"github.com/lingo-services/profile/internal/tasks/maintenance"
 	"github.com/lingo-services/profile/internal/tasks/outbox"
 )
 
@@ -35,8 +36,8 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 // before cleanup.
 func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, store *repositories.Store, metrics *observability.Metrics) (*Tasks, func(), error) {
 	panic(wire.Build(
-		config.Messaging, config.OutboxOptions, config.CatalogInboxOptions, config.InboxGeneration, infrapubsub.ProviderSet, postgres.NewListener,
-		observability.NewOutboxMetrics, observability.NewInboxMetrics,
+		config.Messaging, config.OutboxOptions, config.CatalogInboxOptions, config.MaintenanceOptions, config.InboxGeneration, infrapubsub.ProviderSet, postgres.NewListener,
+		observability.NewOutboxMetrics, observability.NewInboxMetrics, observability.NewMaintenanceMetrics,
 		wire.Bind(new(outbox.Store), new(*repositories.Store)),
 		wire.Bind(new(outbox.Topic), new(*pubsub.Publisher)),
 		wire.Bind(new(outbox.Alarm), new(*postgres.Listener)),
@@ -46,6 +47,10 @@ func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, sto
 		services.NewCatalogInboxService,
 		cataloginbox.ProviderSet,
 		wire.Bind(new(cataloginbox.Observer), new(*observability.InboxMetrics)),
+		wire.Bind(new(maintenance.Store), new(*repositories.Store)),
+		wire.Bind(new(maintenance.Inbox), new(services.CatalogInboxService)),
+		wire.Bind(new(maintenance.Observer), new(*observability.MaintenanceMetrics)),
+		maintenance.NewRunner,
 		wire.Struct(new(Tasks), "*"),
 	))
 }

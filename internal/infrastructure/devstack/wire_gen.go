@@ -20,6 +20,7 @@ import (
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
 	"github.com/lingo-services/profile/internal/tasks/catalog_inbox"
+	"github.com/lingo-services/profile/internal/tasks/maintenance"
 	"github.com/lingo-services/profile/internal/tasks/outbox"
 	"google.golang.org/grpc/health"
 	"log/slog"
@@ -118,9 +119,13 @@ func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, sto
 	inboxMetrics := observability.NewInboxMetrics(metrics)
 	cataloginboxOptions := config.CatalogInboxOptions(conf)
 	runner := cataloginbox.NewRunner(client, catalogInboxService, inboxMetrics, log, cataloginboxOptions)
+	maintenanceOptions := config.MaintenanceOptions(conf)
+	maintenanceMetrics := observability.NewMaintenanceMetrics(metrics)
+	maintenanceRunner := maintenance.NewRunner(maintenanceOptions, store, catalogInboxService, maintenanceMetrics, log)
 	tasks := &Tasks{
 		Publisher:    outboxPublisher,
 		CatalogInbox: runner,
+		Maintenance:  maintenanceRunner,
 	}
 	return tasks, func() {
 		cleanup2()

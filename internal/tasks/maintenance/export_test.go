@@ -1,0 +1,6 @@
+package maintenance
+
+import "context"
+
+// RunAll is one run.
+func (r *Runner) RunAll(ctx context.Context) { r.runAll(ctx) }
