@@ -22,10 +22,10 @@ type deliveryRepo struct{ q *profiledb.Queries }
 func (r deliveryRepo) Take(ctx context.Context, t po.Take) (po.Taken, error) {
 	params := profiledb.TakeDeliveriesParams{Acknowledged: t.Acknowledged, Snapshot: t.Snapshot}
 	for _, l := range t.Lanes {
-		params.Lanes = append(params.Lanes, int16(l.Number)) //nolint:gosec // G115: 0-15
+		params.Lanes = append(params.Lanes, int16(l.Number))
 		params.Epochs = append(params.Epochs, l.Epoch)
 		params.Cursors = append(params.Cursors, l.After)
-		params.Limits = append(params.Limits, int32(l.Limit)) //nolint:gosec // G115: configured, at most 10000
+		params.Limits = append(params.Limits, int32(l.Limit))
 	}
 	rows, err := r.q.TakeDeliveries(ctx, params)
 	if err != nil {
@@ -54,7 +54,7 @@ func (r deliveryRepo) Refuse(ctx context.Context, refusal po.Refusal) (dead, fou
 	text := storable(refusal.Error)
 	row, err := r.q.RefuseDelivery(ctx, profiledb.RefuseDeliveryParams{
 		ID: refusal.ID, Epoch: refusal.Lane.Epoch, LastError: &text, RetryAfter: interval(refusal.RetryAfter),
-		MaxAttempts: int32(refusal.MaxAttempts), //nolint:gosec // G115: configured
+		MaxAttempts: int32(refusal.MaxAttempts),
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, false, nil
@@ -68,7 +68,7 @@ func (r deliveryRepo) Refuse(ctx context.Context, refusal po.Refusal) (dead, fou
 func (r deliveryRepo) OldestUnread(ctx context.Context, lanes []po.Cursor) (time.Duration, error) {
 	var params profiledb.OldestUnreadParams
 	for _, l := range lanes {
-		params.Lanes = append(params.Lanes, int16(l.Number)) //nolint:gosec // G115: 0-15
+		params.Lanes = append(params.Lanes, int16(l.Number))
 		params.Cursors = append(params.Cursors, l.After)
 	}
 	age, err := r.q.OldestUnread(ctx, params)
@@ -129,7 +129,7 @@ func (r laneRepo) Renew(ctx context.Context, instance string, lease time.Duratio
 
 func (r laneRepo) Acquire(ctx context.Context, instance string, lease time.Duration, atMost int) ([]po.Lane, error) {
 	rows, err := r.q.AcquireLanes(ctx, profiledb.AcquireLanesParams{
-		Instance: instance, Lease: interval(lease), LaneLimit: int32(atMost), //nolint:gosec // G115: 0-16
+		Instance: instance, Lease: interval(lease), LaneLimit: int32(atMost),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("acquire lanes: %w", translate(err))
@@ -144,7 +144,7 @@ func (r laneRepo) Acquire(ctx context.Context, instance string, lease time.Durat
 func (r laneRepo) Release(ctx context.Context, instance string, lanes []int32) error {
 	params := profiledb.ReleaseLanesParams{Instance: instance}
 	for _, lane := range lanes {
-		params.Lanes = append(params.Lanes, int16(lane)) //nolint:gosec // G115: 0-15
+		params.Lanes = append(params.Lanes, int16(lane))
 	}
 	if err := r.q.ReleaseLanes(ctx, params); err != nil {
 		return fmt.Errorf("release lanes: %w", translate(err))

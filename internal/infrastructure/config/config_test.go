@@ -286,7 +286,7 @@ func TestRulesOfSingleKeysNameThem(t *testing.T) {
 		"messaging.outbox.ordering_key":           "PROFILE_MESSAGING_OUTBOX_ORDERING_KEY=bucket:0",
 		"messaging.catalog_inbox.max_outstanding": "PROFILE_MESSAGING_CATALOG_INBOX_MAX_OUTSTANDING=255",
 		"maintenance.event_retention":             "PROFILE_MAINTENANCE_EVENT_RETENTION=604801s",
-		"cursor.keys[0]":           "PROFILE_CURSOR_KEYS=short",
+		"cursor.keys[0]":                          "PROFILE_CURSOR_KEYS=short",
 	} {
 		err := config.Validate(load(t, variable))
 		require.ErrorContains(t, err, key, variable)

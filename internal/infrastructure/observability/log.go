@@ -14,7 +14,7 @@ import (
 var allowed = []string{
 	slog.TimeKey, slog.LevelKey, slog.MessageKey,
 	"service", "method", "code", "reason", "duration_ms", "caller", "user_id", "video_id", "action", "trace_id", "source",
-	"error", "stack", "addr", "signal", "candidate", "verdict", "config", "topic", "count", "migration",
+	"error", "stack", "addr", "signal", "candidate", "verdict", "config", "topic", "count", "migration", "event_id", "lane",
 }
 
 const dropped = "[not in the log allow-list]"

@@ -25,10 +25,10 @@ var ProviderSet = wire.NewSet(NewClient, NewEventTopic)
 // DevProject is used with an emulator when no project is configured.
 const DevProject = "profile-dev"
 
-// reconnect tries again about every second: gRPC's own back-off grows to two minutes, and would go on long after
+// reconnect tries again several times a second: gRPC's own back-off grows to two minutes, and would go on long after
 // a broker is back.
 var reconnect = grpc.ConnectParams{
-	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 300 * time.Millisecond},
 	MinConnectTimeout: 5 * time.Second,
 }
 

@@ -8,7 +8,7 @@ import (
 
 	"cloud.google.com/go/pubsub/v2"
 
-	"github.com/lingo-services/profile/internal/models/outbox_events"
+	outboxevents "github.com/lingo-services/profile/internal/models/outbox_events"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
 )
@@ -40,7 +40,7 @@ func (p *pump) send(ctx context.Context, g *group) {
 		})
 	}
 	go func() {
-		g.await()
+		g.await(ctx)
 		p.settled.put(g)
 	}()
 }

@@ -33,9 +33,9 @@ type group struct {
 }
 
 // await returns when the outcome of every event is known.
-func (g *group) await() {
+func (g *group) await(ctx context.Context) {
 	for i, result := range g.results {
-		_, err := result.Get(context.Background())
+		_, err := result.Get(ctx)
 		switch {
 		case err == nil && g.err == nil:
 			g.acknowledged = i + 1

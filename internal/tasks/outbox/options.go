@@ -32,9 +32,9 @@ type Options struct {
 const (
 	// With a listener, polling only covers for wake-ups that were lost.
 	safetyPoll = time.Second
-	// Without one, polling slows down from pollMin to pollMax while there is nothing.
-	pollMin = 2 * time.Millisecond
-	pollMax = 250 * time.Millisecond
+	// Without one, polling slows down from fastestPoll to slowestPoll while there is nothing.
+	fastestPoll = 2 * time.Millisecond
+	slowestPoll = 250 * time.Millisecond
 	// Acknowledgements wait this long for more of them, or for the next read.
 	forgetDelay = 5 * time.Millisecond
 	// How often the observer is told how things stand.

@@ -59,7 +59,7 @@ func newPump(opts Options, store Store, topic Topic, alarm Alarm, observer Obser
 	return &pump{
 		opts: opts, store: store, topic: topic, alarm: alarm, observer: observer, log: log,
 		lanes: map[int32]*lane{}, keys: map[string]*key{}, retrying: map[string]*key{}, inHand: map[int64]*event{},
-		settled: newMailbox[*group](), pollGap: pollMin,
+		settled: newMailbox[*group](), pollGap: fastestPoll,
 	}
 }
 
@@ -254,9 +254,9 @@ func (p *pump) flows(name string, e *event) bool {
 }
 
 func (p *pump) schedulePoll(now time.Time, found bool) {
-	p.pollGap = min(2*p.pollGap, pollMax)
+	p.pollGap = min(2*p.pollGap, slowestPoll)
 	if found {
-		p.pollGap = pollMin
+		p.pollGap = fastestPoll
 	}
 	gap := p.pollGap
 	if p.alarm.Hears() {

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	infrapubsub "github.com/lingo-services/profile/internal/infrastructure/pubsub"
-	"github.com/lingo-services/profile/internal/models/outbox_events"
+	outboxevents "github.com/lingo-services/profile/internal/models/outbox_events"
 	"github.com/lingo-services/profile/internal/models/po"
 )
 
