@@ -64,8 +64,8 @@ func mutants() []mutant {
 			name: "delete-before-ack", fault: "broker-slow", programs: []string{programOutbox},
 			patches: []patch{
 				{
-					"internal/tasks/outbox/deliver.go", "\tgo func() {\n\t\tg.await()",
-					"\tearly := *g\n\tearly.acknowledged = len(g.events)\n\tp.acknowledge(&early)\n\tgo func() {\n\t\tg.await()",
+					"internal/tasks/outbox/deliver.go", "\tgo func() {\n\t\tg.await(",
+					"\tearly := *g\n\tearly.acknowledged = len(g.events)\n\tp.acknowledge(&early)\n\tgo func() {\n\t\tg.await(",
 				},
 				{"internal/tasks/outbox/deliver.go", "\tif g.acknowledged > 0 {\n\t\tp.acknowledge(g)\n\t}\n", ""},
 			},

@@ -52,11 +52,13 @@ func (w *world) whileInserting(ctx context.Context, s sizes, r *report) error {
 // latency measures, one event at a time, from the return of COMMIT until the broker has the Publish call.
 func (w *world) latency(ctx context.Context, r *report) error {
 	defer w.broker.ClearMessages()
-	const samples, warmup = 300, 20
-	notifier, stopNotifier := postgres.NewNotifier(w.pool)
+	const samples, warmup, pause = 300, 20, 20 * time.Millisecond
+	notifier, stopNotifier := postgres.NewNotifier(w.pool) //nolint:contextcheck // lives until it is stopped
 	defer stopNotifier()
 	store := w.store(w.pool, notifier)
 	stop := w.publish(ctx, newTally(0))
+	idle := time.NewTicker(pause)
+	defer idle.Stop()
 	var took []time.Duration
 	for i := range samples + warmup {
 		e := event(models.UserID(uuid.New()), 1)
@@ -75,7 +77,7 @@ func (w *world) latency(ctx context.Context, r *report) error {
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), stop())
 		}
-		time.Sleep(10 * time.Millisecond) // idle again
+		<-idle.C
 	}
 	r.add("idle: commit to Publish", "p50", "ms", quantile(took, 0.50))
 	r.add("idle: commit to Publish", "p99", "ms", quantile(took, 0.99))

@@ -51,7 +51,7 @@ func (t *tally) Backlog(int64) {}
 
 // publish runs our publisher until stop.
 func (w *world) publish(ctx context.Context, t *tally) (stop func() error) {
-	alarm, stopAlarm := postgres.NewListener(w.conf)
+	alarm, stopAlarm := postgres.NewListener(w.conf) //nolint:contextcheck // lives until it is stopped
 	topic := infrapubsub.NewEventTopic(w.client, w.conf.GetMessaging())
 	p := outbox.NewPublisher(config.OutboxOptions(w.conf), w.store(w.worker, repositories.NoWaker{}), topic, alarm, t, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
