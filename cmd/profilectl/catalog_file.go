@@ -7,7 +7,6 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"os"
 	"strings"
@@ -106,7 +105,7 @@ func videoEvents(field func(name string) string) []*videov1.Event {
 	}
 	created := event(videov1.EventType_EVENT_TYPE_VIDEO_CREATED, 1)
 	created.Payload = &videov1.Event_Created{Created: &videov1.VideoCreated{
-		VideoId: id, Title: field("title"), Description: &description, DurationMicros: new(durationMicros(field("video_id"))),
+		VideoId: id, Title: field("title"), Description: &description, DurationMicros: new(devstack.VideoDuration(field("video_id")).Microseconds()),
 		PublishedAt: &published, Version: 1, OccurredAt: now, Status: "processing",
 	}}
 	updated := event(videov1.EventType_EVENT_TYPE_VIDEO_UPDATED, 2)
@@ -115,12 +114,4 @@ func videoEvents(field func(name string) string) []*videov1.Event {
 		VisibilityStatus: new("public"),
 	}}
 	return []*videov1.Event{created, updated}
-}
-
-// durationMicros is the seed's rule: the data set has no lengths; 1-20 minutes, made from the id.
-func durationMicros(videoID string) int64 {
-	const minute, minutes = 60, 20
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(videoID))
-	return int64(minute+h.Sum32()%(minute*(minutes-1))) * time.Second.Microseconds()
 }

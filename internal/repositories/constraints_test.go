@@ -34,6 +34,11 @@ var valid = map[string]columns{
 	},
 	"outbox_deliveries": {"id": "1", "slot": "0", "lane": "0", "ordering_key": "gen_random_uuid()"},
 	"outbox_lanes":      {"lane": "0"},
+	"outbox_skipped": {
+		"event_id": "gen_random_uuid()", "id": "1", "ordering_key": "gen_random_uuid()", "event_type": "'t'", "version": "1",
+		"delivery_attempts": "5", "operator": "'o'", "reason": "'r'",
+	},
+	"inbox_events": {"event_id": "gen_random_uuid()", "source_service": "'catalog'", "event_type": "'t'", "processed_at": "now()"},
 	"idempotency_keys": {
 		"user_id": "gen_random_uuid()", "action": "'a'", "resource_id": "gen_random_uuid()", "idempotency_key": "'k'",
 		"fingerprint": "decode(repeat('00', 32), 'hex')", "response": "'{}'", "expires_at": "now()",
@@ -107,6 +112,22 @@ var bounds = []struct {
 	{"outbox_deliveries", "outbox_deliveries_lane_check", []string{"lane=0", "lane=15"}, []string{"lane=-1", "lane=16"}},
 	{"outbox_deliveries", "outbox_deliveries_attempts_check", []string{"delivery_attempts=0"}, []string{"delivery_attempts=-1"}},
 	{"outbox_lanes", "outbox_lanes_lane_check", []string{"lane=0", "lane=15"}, []string{"lane=-1", "lane=16"}},
+	{
+		"outbox_skipped", "outbox_skipped_operator_check",
+		[]string{"operator='o'", "operator=repeat('o', 200)"},
+		[]string{"operator=''", "operator=repeat('o', 201)"},
+	},
+	{
+		"outbox_skipped", "outbox_skipped_reason_check",
+		[]string{"reason='r'", "reason=repeat('r', 1000)"},
+		[]string{"reason=''", "reason=repeat('r', 1001)"},
+	},
+	{"inbox_events", "inbox_events_generation_check", []string{"generation=1"}, []string{"generation=0"}},
+	{
+		"inbox_events", "inbox_events_state_check",
+		[]string{"state='dead';processed_at=NULL", "state='parked';processed_at=NULL"},
+		[]string{"state='lost'", "state='dead'", "state='processed';processed_at=NULL"},
+	},
 	{
 		"idempotency_keys", "idempotency_keys_key_check",
 		[]string{"idempotency_key='k'", "idempotency_key=repeat('k', 128)"},

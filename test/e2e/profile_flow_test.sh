@@ -2,25 +2,8 @@
 # One learner's way through the service, with grpcurl: profile, preferences, like, bookmark, unlike,
 # progress, history, favourites. Needs GRPC_ADDR, ADMIN_ADDR and GRPCURL; closes with "N passed, N failed".
 set -euo pipefail
-user=$(cat /proc/sys/kernel/random/uuid 2>/dev/null || uuidgen | tr 'A-Z' 'a-z')
-other=$(cat /proc/sys/kernel/random/uuid 2>/dev/null || uuidgen | tr 'A-Z' 'a-z')
-info=$(printf '{"sub":"%s"}' "$user" | base64 | tr -d '\n')
-passed=0 failed=0
-
-# call METHOD JSON: the answer, or the error's text.
-call() {
-  "$GRPCURL" -plaintext -H "x-apigateway-api-userinfo: $info" -d "$2" "$GRPC_ADDR" "profile.v1.ProfileService/$1" 2>&1 || true
-}
-# expect NAME PATTERN ANSWER
-expect() {
-  if tr -d ' \n' <<<"$3" | grep -qE -- "$2"; then
-    passed=$((passed + 1))
-    echo "ok   $1"
-  else
-    failed=$((failed + 1))
-    printf 'FAIL %s: wanted %s, got\n%s\n' "$1" "$2" "$3"
-  fi
-}
+. "$(dirname "$0")/lib.sh"
+other=$(uuid)
 
 # A seeded video that is available.
 seeded='x-apigateway-api-userinfo: eyJzdWIiOiIxMTExMTExMS0xMTExLTQxMTEtODExMS0xMTExMTExMTExMTEifQ'
@@ -47,5 +30,4 @@ expect 'erasing is not served yet' 'PERMISSION_DENIED' "$(call PurgeUserData "{\
 if command -v curl >/dev/null; then
   expect 'ready' '^ok$' "$(curl -s "http://$ADMIN_ADDR/readyz")"
 fi
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

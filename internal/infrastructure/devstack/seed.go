@@ -93,14 +93,21 @@ func VideoUUID(id string) models.VideoID {
 	return models.VideoID(uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://www.youtube.com/watch?v="+id)))
 }
 
-// seedVideos reads videosCSV: video_id, title, publish_time, thumbnail_link, description. Lengths are not
-// in the data set; they are made from the id, 1-20 minutes.
+// VideoDuration makes up the length of a video of the data set, which has none: 1-20 minutes, by its id.
+func VideoDuration(id string) time.Duration {
+	const minute, minutes = 60, 20
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return time.Duration(minute+h.Sum32()%(minute*(minutes-1))) * time.Second
+}
+
+// seedVideos reads videosCSV: video_id, title, publish_time, thumbnail_link, description. Lengths are
+// VideoDuration.
 func seedVideos() ([]services.VideoChange, error) {
 	rows, err := csv.NewReader(bytes.NewReader(videosCSV)).ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("read seed videos: %w", err)
 	}
-	const minute, minutes = 60, 20
 	status, visibility := "published", "public"
 	changes := make([]services.VideoChange, 0, len(rows))
 	for _, row := range rows[1:] {
@@ -108,9 +115,7 @@ func seedVideos() ([]services.VideoChange, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read publish time of %s: %w", row[0], err)
 		}
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(row[0]))
-		duration := int64(minute+h.Sum32()%(minute*(minutes-1))) * int64(time.Second/time.Microsecond)
+		duration := VideoDuration(row[0]).Microseconds()
 		changes = append(changes, services.VideoChange{
 			VideoID: VideoUUID(row[0]), Kind: po.VideoCreated, Version: 1, Title: &row[1], Description: &row[4], ThumbnailURL: &row[3],
 			DurationMicros: &duration, Status: &status, VisibilityStatus: &visibility, PublishedAt: &published,

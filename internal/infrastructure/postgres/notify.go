@@ -31,13 +31,18 @@ type Notifier struct {
 // NewNotifier sends from the pool until stop.
 func NewNotifier(pool *pgxpool.Pool) (n *Notifier, stop func()) {
 	n = &Notifier{pool: pool, wanted: make(chan struct{}, 1)}
+	return n, background(n.run)
+}
+
+// background runs run until stop, which waits for its end.
+func background(run func(ctx context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		n.run(ctx)
+		run(ctx)
 	}()
-	return n, func() {
+	return func() {
 		cancel()
 		<-done
 	}
@@ -84,16 +89,7 @@ type Listener struct {
 // NewListener listens until stop; without a direct connection it never hears anything.
 func NewListener(conf *confpb.Bootstrap) (l *Listener, stop func()) {
 	l = &Listener{url: listenURL(conf), woken: make(chan struct{}, 1)}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		l.run(ctx)
-	}()
-	return l, func() {
-		cancel()
-		<-done
-	}
+	return l, background(l.run)
 }
 
 func listenURL(conf *confpb.Bootstrap) string {
