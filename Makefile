@@ -68,8 +68,8 @@ fuzz: ## Fuzz every decoder (FUZZTIME=20s each)
 	scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: cover
-cover: ## Coverage of internal/services, at least 90 %
-	go test -count=1 -coverpkg=./internal/services/... -coverprofile=coverage.out ./internal/services/...
+cover: ## Coverage of internal/services by its own tests and those of its callers, at least 90 %
+	go test -count=1 -coverpkg=./internal/services/... -coverprofile=coverage.out ./internal/services/... ./internal/tasks/... ./cmd/profilectl/
 	scripts/cover_gate.sh coverage.out 90
 
 .PHONY: matrix
