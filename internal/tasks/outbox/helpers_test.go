@@ -414,7 +414,9 @@ func (s *stage) take(t testing.TB, snapshot string, read ...po.Delivery) (taken 
 // appendIn writes an event in a transaction of the test's, and returns its id.
 func (s *stage) appendIn(t testing.TB, tx pgx.Tx, user models.UserID) (id int64) {
 	t.Helper()
-	_, err := tx.Exec(t.Context(), "INSERT INTO profile.user_stats (user_id, event_seq) VALUES ($1, 1)", uuid.UUID(user))
+	_, err := tx.Exec(t.Context(), "SET LOCAL app.role = 'service'")
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "INSERT INTO profile.user_stats (user_id, event_seq) VALUES ($1, 1)", uuid.UUID(user))
 	require.NoError(t, err)
 	require.NoError(t, tx.QueryRow(t.Context(), `
 		WITH e AS (

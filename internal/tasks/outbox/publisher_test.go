@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,14 +100,16 @@ func TestS75_WritersThatASnapshotDoesNotMentionAreRead(t *testing.T) {
 	// Without a notification, whose transaction would end after both began.
 	quiet := repositories.NewStore(s.Pool, repositories.TxOptions{StatementTimeout: patience, LockTimeout: patience, MaxAttempts: 1}, repositories.NoWaker{})
 	first, second := testkit.NewUser(), testkit.NewUser()
-	begun, end := make(chan struct{}), make(chan struct{})
+	begun, ended := make(chan struct{}), make(chan struct{})
+	end := sync.OnceFunc(func() { close(ended) })
+	defer end()
 	older := testkit.Later(func() error { // takes its transaction id first, and its event id last
 		return quiet.Write(context.Background(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
 			if _, err := tx.UserStats.Lock(ctx, []models.UserID{first}); err != nil {
 				return err
 			}
 			close(begun)
-			<-end
+			<-ended
 			_, err := appendEvents(ctx, tx, first, 1)
 			return err
 		})
@@ -117,7 +120,7 @@ func TestS75_WritersThatASnapshotDoesNotMentionAreRead(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = younger.Rollback(context.Background()) }()
 	late := s.appendIn(t, younger, second)
-	close(end)
+	end()
 	require.NoError(t, <-older)
 	read = s.take(t, read.Snapshot, read.Deliveries...)
 	require.Len(t, read.Deliveries, 1)
