@@ -48,7 +48,7 @@ func TestNothingToRun(t *testing.T) {
 // program writes an executable shell script.
 func program(t *testing.T, path, script string) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755))
+	require.NoError(t, writeProgram(path, []byte("#!/bin/sh\n"+script)))
 }
 
 // bindir is an installation made of scripts.

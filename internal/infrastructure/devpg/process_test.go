@@ -259,5 +259,14 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, raw, 0o755)
+	return writeProgram(to, raw)
+}
+
+// writeProgram writes a file that can be executed at once. A child that another test forks while the file is open
+// for writing holds it open until it has executed its own program, and the kernel refuses to run it until then
+// (ETXTBSY, golang.org/issue/22315): so nothing forks meanwhile.
+func writeProgram(path string, content []byte) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(path, content, 0o755)
 }
