@@ -63,10 +63,11 @@ func publisherFaults() []*fault {
 		{name: "deadline-after-success", setup: pair, strike: brokerLies(codes.DeadlineExceeded)},
 		{name: "messages-refused", setup: pair, strike: messagesRefused},
 		{name: "redrive-under-load", setup: pair, strike: redriveUnderLoad},
+		{name: "replay-under-load", setup: pair, strike: replayUnderLoad, harmless: true},
 		{name: "broker-outage", setup: pair, strike: brokerOutage, slack: reconnect},
 		{name: "broker-outage-60s", setup: setup{publishers: 2, shipped: true}, strike: longOutage, full: 1, long: true},
 		{name: "broker-stalled", setup: pair, strike: brokerStalled, slack: reconnect},
-		{name: "retention", setup: setup{publishers: 1, consumers: 1}, play: retention, full: 1, needs: maintained},
+		{name: "retention", setup: setup{publishers: 1, consumers: 1}, play: retention, full: 1},
 		{name: "poisoned-key", setup: patient, play: poisonedKey, finish: judgePoison, full: 10, alone: true},
 		{name: "pgbouncer-killed-publisher", setup: setup{publishers: 2, pooled: true}, strike: publisherKilled},
 	}
@@ -414,42 +415,6 @@ func messagesRefused(ctx context.Context, r *round) error {
 		return err
 	}
 	return r.redrive(ctx)
-}
-
-// redriveUnderLoad: the broker refuses one key until it is dead, and then everybody's dead letters are redriven
-// while it goes on for a while.
-func redriveUnderLoad(ctx context.Context, r *round) error {
-	poison := r.load.users[r.rng.IntN(3)].String()
-	numbers := &dice{r: r}
-	r.broker.misbehave(func(req *pubsubpb.PublishRequest) (c conduct) {
-		c.wait = numbers.upTo(3 * time.Millisecond)
-		if req.GetMessages()[0].GetOrderingKey() == poison {
-			c.refuse = status.Error(codes.InvalidArgument, "chaos: poison")
-		}
-		return c
-	})
-	defer r.broker.misbehave(nil)
-	for range 3 {
-		err := eventually(ctx, r.patience, func(ctx context.Context) (bool, error) {
-			return one[bool](ctx, r.world, "SELECT EXISTS (SELECT FROM profile.outbox_deliveries WHERE dead_at IS NOT NULL)")
-		})
-		if err != nil {
-			return fmt.Errorf("await a dead letter: %w", err)
-		}
-		if err := r.redrive(ctx); err != nil {
-			return err
-		}
-	}
-	r.broker.misbehave(nil)
-	return r.redrive(ctx)
-}
-
-// redrive gives dead letters another chance, as `profilectl outbox redrive` does.
-func (r *round) redrive(ctx context.Context) error {
-	return r.exec(ctx, `
-		WITH revived AS (
-			UPDATE profile.outbox_deliveries SET dead_at = NULL, delivery_attempts = 0, last_error = NULL WHERE dead_at IS NOT NULL RETURNING lane)
-		UPDATE profile.outbox_lanes SET epoch = epoch + 1 WHERE lane IN (SELECT lane FROM revived)`)
 }
 
 // brokerOutage: the broker is gone for a while, and a backlog grows.

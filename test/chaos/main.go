@@ -107,7 +107,7 @@ func runFaults(ctx context.Context, o options, dir string, out io.Writer) error 
 }
 
 func choose(wanted string) ([]*fault, error) {
-	all := slices.DeleteFunc(append(publisherFaults(), consumerFaults()...), func(f *fault) bool { return f.needs != nil && !f.needs() })
+	all := append(publisherFaults(), consumerFaults()...)
 	if wanted == "" {
 		return all, nil
 	}

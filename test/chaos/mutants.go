@@ -28,11 +28,8 @@ type mutant struct {
 // patch replaces text in a file, which must be there.
 type patch struct{ file, old, new string }
 
-const (
-	programOutbox = "./cmd/tasks/outbox"
-	programInbox  = "./cmd/tasks/catalog_inbox"
-	programChaos  = "./test/chaos"
-)
+// mutable are the programs that a mutant's schedule needs.
+var mutable = []string{programOutbox, programInbox, programCtl, programChaos}
 
 // mutants are the mutations of spec/events.md, one more for I10, and what this suite once found.
 func mutants() []mutant {
@@ -109,7 +106,7 @@ func runMutants(ctx context.Context, o options, dir string, out io.Writer) error
 	if err := os.Mkdir(base, 0o700); err != nil {
 		return err
 	}
-	for _, program := range []string{programOutbox, programInbox, programChaos} {
+	for _, program := range mutable {
 		if err := compile(ctx, filepath.Join(base, filepath.Base(program)), program, ""); err != nil {
 			return err
 		}
@@ -165,7 +162,7 @@ func (m mutant) build(ctx context.Context, base, dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, program := range []string{programOutbox, programInbox, programChaos} {
+	for _, program := range mutable {
 		name := filepath.Base(program)
 		if !slices.Contains(m.programs, program) {
 			if err := os.Symlink(filepath.Join(base, name), filepath.Join(dir, name)); err != nil {

@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"time"
 )
 
 const (
-	programMaintenance = "./cmd/tasks/maintenance"
 	// The log's retention is seven days; the inbox gets the same here.
 	retentionDays = 7
 	// The ring has this many slots: what is not emptied before its slot comes round again stays.
@@ -109,10 +107,4 @@ func (r *round) footprint(ctx context.Context) (int, error) {
 	return one[int](ctx, r.world, `
 		SELECT sum(pg_total_relation_size(oid))::int FROM pg_class
 		WHERE relnamespace = 'profile'::regnamespace AND relkind = 'r' AND (relname LIKE 'outbox%' OR relname LIKE 'inbox%')`)
-}
-
-// maintained tells whether there is a maintenance program to test.
-func maintained() bool {
-	_, err := os.Stat(programMaintenance)
-	return err == nil
 }

@@ -25,8 +25,6 @@ type fault struct {
 	full int
 	// slack is added to the time to recover: what the broker's client takes to connect again, whatever the lease.
 	slack time.Duration
-	// needs says whether what it breaks exists; nil for yes.
-	needs func() bool
 	// long faults are for reports and for who asks for them.
 	long bool
 	// alone: measures time, so nothing else may run.

@@ -31,25 +31,31 @@ const (
 	window      = 400
 )
 
-// binaries are the programs under test.
-type binaries struct{ outbox, inbox, maintenance string }
+// The programs under test, and this one.
+const (
+	programOutbox      = "./cmd/tasks/outbox"
+	programInbox       = "./cmd/tasks/catalog_inbox"
+	programMaintenance = "./cmd/tasks/maintenance"
+	programCtl         = "./cmd/profilectl"
+	programChaos       = "./test/chaos"
+)
+
+// binaries are built programs under test.
+type binaries struct{ outbox, inbox, maintenance, ctl string }
 
 func programsIn(dir string) binaries {
-	return binaries{filepath.Join(dir, "outbox"), filepath.Join(dir, "catalog_inbox"), filepath.Join(dir, "maintenance")}
+	in := func(program string) string { return filepath.Join(dir, filepath.Base(program)) }
+	return binaries{in(programOutbox), in(programInbox), in(programMaintenance), in(programCtl)}
 }
 
 // build compiles them once per run; overlay may replace source files.
 func build(ctx context.Context, dir, overlay string) (binaries, error) {
-	b := programsIn(dir)
-	for target, pkg := range map[string]string{b.outbox: programOutbox, b.inbox: programInbox, b.maintenance: programMaintenance} {
-		if pkg == programMaintenance && !maintained() {
-			continue
-		}
-		if err := compile(ctx, target, pkg, overlay); err != nil {
-			return b, err
+	for _, program := range []string{programOutbox, programInbox, programMaintenance, programCtl} {
+		if err := compile(ctx, filepath.Join(dir, filepath.Base(program)), program, overlay); err != nil {
+			return binaries{}, err
 		}
 	}
-	return b, nil
+	return programsIn(dir), nil
 }
 
 func compile(ctx context.Context, target, pkg, overlay string) error {
@@ -120,9 +126,9 @@ type world struct {
 	consumers  []*process
 	started    int
 	ledger     *ledger
-	// strikes count the faults that may each repeat a window of events.
-	strikes  int
-	cleanups []func()
+	// strikes count the faults that may each repeat a window of events; replayed are events that an operator repeated.
+	strikes, replayed int
+	cleanups          []func()
 	// counted is the last verdict.
 	counted verdict
 	// expected and folds are what the consumer's events must come to.
@@ -428,7 +434,7 @@ func (w *world) history(ctx context.Context) (h history, err error) {
 	if err != nil {
 		return h, err
 	}
-	h.allowance = (w.strikes + ended) * w.window()
+	h.allowance = (w.strikes+ended)*w.window() + w.replayed
 	rows, err := w.look.Query(ctx, "SELECT event_id, key, version, id FROM chaos.journal")
 	if err != nil {
 		return h, err
