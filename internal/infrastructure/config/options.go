@@ -55,6 +55,7 @@ func OutboxOptions(c *confpb.Bootstrap) outbox.Options {
 		BackoffMax:  o.GetBackoffMax().AsDuration(),
 		Buckets:     buckets,
 		Grace:       o.GetGrace().AsDuration(),
+		Reread:      o.GetReread().AsDuration(),
 	}
 }
 

@@ -14,6 +14,7 @@ type OutboxMetrics struct {
 	refused     *prometheus.CounterVec
 	deadLetters *prometheus.CounterVec
 	broker      prometheus.Counter
+	database    prometheus.Counter
 	lag         prometheus.Gauge
 	backlog     prometheus.Gauge
 	outstanding prometheus.Gauge
@@ -39,13 +40,17 @@ func NewOutboxMetrics(m *Metrics) *OutboxMetrics {
 		broker: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "profile_outbox_broker_failures_total", Help: "Breakdowns of the broker; publishing pauses after each.",
 		}),
-		lag:         gauge("profile_outbox_lag_seconds", "Age of the oldest event that is not acknowledged, in the lanes held here; dead letters apart."),
+		database: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "profile_outbox_database_failures_total", Help: "Visits to the database that failed; the publisher rests after each.",
+		}),
+		lag: gauge("profile_outbox_lag_seconds", "Age of the oldest event that is not acknowledged, in the lanes held here, blocked keys apart. "+
+			"While the database does not answer it grows: it is what it may be at most."),
 		backlog:     gauge("outbox_backlog", "About how many events wait in the whole queue, by table statistics."),
 		outstanding: gauge("profile_outbox_outstanding", "Events handed to the client and not acknowledged."),
 		lanes:       gauge("profile_outbox_lanes", "Lanes held here; all publishers together hold 16."),
 		blockedKeys: gauge("profile_outbox_blocked_keys", "Ordering keys that wait for an operator, in the lanes held here."),
 	}
-	m.Registry.MustRegister(o.published, o.refused, o.deadLetters, o.broker, o.lag, o.backlog, o.outstanding, o.lanes, o.blockedKeys)
+	m.Registry.MustRegister(o.published, o.refused, o.deadLetters, o.broker, o.database, o.lag, o.backlog, o.outstanding, o.lanes, o.blockedKeys)
 	return o
 }
 
@@ -64,6 +69,9 @@ func (o *OutboxMetrics) DeadLettered(eventType string) {
 
 // BrokerFailed implements outbox.Observer.
 func (o *OutboxMetrics) BrokerFailed() { o.broker.Inc() }
+
+// DatabaseFailed implements outbox.Observer.
+func (o *OutboxMetrics) DatabaseFailed() { o.database.Inc() }
 
 // Observed implements outbox.Observer.
 func (o *OutboxMetrics) Observed(now outbox.Status) {

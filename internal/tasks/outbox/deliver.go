@@ -30,6 +30,9 @@ func (p *pump) send(ctx context.Context, g *group) {
 		k = &key{name: g.key}
 		p.keys[g.key] = k
 	}
+	if k.mode == blocked {
+		k.mode = closing // by a dead letter of the same read, behind this group
+	}
 	k.outstanding++
 	p.outstanding += len(g.events)
 	g.sentAt = time.Now()
@@ -64,7 +67,7 @@ func (p *pump) settle(ctx context.Context, g *group) {
 		p.probed(ctx, k)
 	case k.mode == closing:
 		p.topic.ResumePublish(k.name)
-		p.block(k)
+		p.restart(k)
 	default:
 		delete(p.keys, k.name)
 	}
@@ -79,6 +82,11 @@ func (p *pump) acknowledge(g *group) {
 		p.acknowledged = append(p.acknowledged, e.ID)
 		p.observer.Published(e.EventType, g.took)
 	}
+	p.answered()
+}
+
+// answered ends a pause: the broker works.
+func (p *pump) answered() {
 	if p.brokerFailures > 0 {
 		p.brokerFailures, p.pausedUntil, p.onTrial = 0, time.Time{}, false
 		p.hungry = true
@@ -96,7 +104,10 @@ func (p *pump) failed(k *key, g *group) {
 	if k.mode == failing || k.mode == closing {
 		k.takeBack(g.events[g.acknowledged:])
 	}
-	if isBroker(g.err) {
+	switch {
+	case isRefusal(g.err):
+		p.answered()
+	case !isPaused(g.err):
 		p.pause(g.err)
 	}
 }
@@ -119,7 +130,7 @@ func (p *pump) pause(err error) {
 func (p *pump) judge(ctx context.Context, k *key) {
 	p.topic.ResumePublish(k.name)
 	switch {
-	case isBroker(k.cause) || isPaused(k.cause):
+	case !isRefusal(k.cause):
 		p.restart(k)
 	case len(k.returned) == 1:
 		k.mode = probing
@@ -175,7 +186,7 @@ func (p *pump) probed(ctx context.Context, k *key) {
 		return
 	}
 	p.topic.ResumePublish(k.name)
-	if isBroker(k.cause) {
+	if !isRefusal(k.cause) {
 		p.restart(k)
 		return
 	}

@@ -10,18 +10,11 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// isBroker tells failures of the broker, which say nothing about the message, from refusals of a message. A
-// broker that answers late may have the message all the same.
-func isBroker(err error) bool {
-	if errors.Is(err, pubsub.ErrPublisherStopped) {
-		return true
-	}
-	switch status.Code(err) { //nolint:exhaustive // the rest are refusals
-	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Unauthenticated,
-		codes.PermissionDenied, codes.NotFound, codes.Aborted, codes.Canceled:
-		return true
-	}
-	return false
+// isRefusal tells messages that the broker will never have from failures of the broker, which say nothing about
+// the message; one that answers late may even have it. What is not known to be a refusal is a failure: taken the
+// wrong way round, a minute of INTERNAL would make the first event of every key a dead letter.
+func isRefusal(err error) bool {
+	return status.Code(err) == codes.InvalidArgument || errors.Is(err, pubsub.ErrOversizedMessage)
 }
 
 // isPaused reports that the client did not even try, because of an earlier failure of the same key.

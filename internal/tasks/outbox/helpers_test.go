@@ -154,6 +154,7 @@ func (w *watcher) counted() map[string]int {
 func (w *watcher) Published(string, time.Duration) { w.count("published") }
 func (w *watcher) Refused(string)                  { w.count("refused") }
 func (w *watcher) BrokerFailed()                   { w.count("broker") }
+func (w *watcher) DatabaseFailed()                 { w.count("database") }
 
 func (w *watcher) DeadLettered(kind string) {
 	w.count("dead")
@@ -203,7 +204,7 @@ func (s *stage) publisherOn(t testing.TB, store outbox.Store, configure ...func(
 	require.NoError(t, err)
 	opts := outbox.Options{
 		Instance: uuid.NewString(), Batch: 1000, Window: 4000, Lease: time.Second, Renew: 100 * time.Millisecond, MaxAttempts: 3,
-		BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond, Grace: patience,
+		BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond, Grace: patience, Reread: time.Hour,
 	}
 	for _, f := range configure {
 		f(&opts)

@@ -16,8 +16,8 @@ const (
 	failing
 	// probing: the events of a refused call are tried one by one to find the refused one.
 	probing
-	// closing: a dead letter was met while others shared the key; nothing more is handed over, and then it is
-	// blocked.
+	// closing: a dead letter was met while events before it were outstanding; nothing more is handed over until
+	// every result is known, and then the key is read again.
 	closing
 	// blocked: the first event is a dead letter; an operator decides.
 	blocked

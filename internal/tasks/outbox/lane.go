@@ -49,6 +49,7 @@ func (p *pump) shareLanes(ctx context.Context, now time.Time) {
 		p.databaseFailed(err)
 		return
 	}
+	p.databaseFailures = 0
 	p.hold(held)
 	p.offer(share)
 }

@@ -26,6 +26,8 @@ type Options struct {
 	Buckets uint32
 	// Grace is how long Stop waits for acknowledgements at most.
 	Grace time.Duration
+	// Reread is how often everything that waits is read anew, while there is no backlog.
+	Reread time.Duration
 }
 
 // Limits of waiting for events.
@@ -37,6 +39,8 @@ const (
 	slowestPoll = 250 * time.Millisecond
 	// Acknowledgements wait this long for more of them, or for the next read.
 	forgetDelay = 5 * time.Millisecond
+	// After a failure of the broker it has to take this many events of a lane before it gets more.
+	trialRoom = 16
 	// How often the observer is told how things stand.
 	reportEvery = 2 * time.Second
 )
@@ -76,6 +80,8 @@ type Observer interface {
 	DeadLettered(eventType string)
 	// BrokerFailed counts one failure that was not about a message.
 	BrokerFailed()
+	// DatabaseFailed counts one visit to the database that failed.
+	DatabaseFailed()
 	// Observed reports the present.
 	Observed(now Status)
 	// Backlog reports about how many events wait in the whole queue.
@@ -86,8 +92,8 @@ type Observer interface {
 type Status struct {
 	// Lanes held.
 	Lanes int
-	// Lag is the age of the oldest event that was read and is not acknowledged, dead letters apart; 0 without
-	// one.
+	// Lag is the age of the oldest event of the lanes held that is not acknowledged, those of blocked keys apart; 0
+	// without one. While the database cannot be asked it is what it may be at most.
 	Lag time.Duration
 	// Outstanding events wait for the broker.
 	Outstanding int

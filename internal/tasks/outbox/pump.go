@@ -51,15 +51,21 @@ type pump struct {
 	restUntil        time.Time
 
 	renewAt, reportAt time.Time
-	stopping          bool
-	graceEnds         time.Time
+	// startOverAt is when every lane is read from its start for no reason: a database that was replaced behind a
+	// pooler does not tell, and what it has below the cursors would wait for ever.
+	startOverAt time.Time
+	// lag is the age of the oldest unread event when the database was asked last, at lagAt.
+	lag       time.Duration
+	lagAt     time.Time
+	stopping  bool
+	graceEnds time.Time
 }
 
 func newPump(opts Options, store Store, topic Topic, alarm Alarm, observer Observer, log *slog.Logger) *pump {
 	return &pump{
 		opts: opts, store: store, topic: topic, alarm: alarm, observer: observer, log: log,
 		lanes: map[int32]*lane{}, keys: map[string]*key{}, retrying: map[string]*key{}, inHand: map[int64]*event{},
-		settled: newMailbox[*group](), pollGap: fastestPoll,
+		settled: newMailbox[*group](), pollGap: fastestPoll, lagAt: time.Now(),
 	}
 }
 
@@ -136,6 +142,9 @@ func (p *pump) tend(ctx context.Context, now time.Time) {
 	if !now.Before(p.pollAt) {
 		p.hungry = true
 	}
+	if !now.Before(p.startOverAt) && p.caughtUp() {
+		p.startOver()
+	}
 }
 
 func (p *pump) wantsVisit(now time.Time) bool {
@@ -154,7 +163,7 @@ func (p *pump) room(now time.Time) int {
 		return 0
 	}
 	if p.brokerFailures > 0 {
-		return 1 // a trial: the broker has to take it before it gets more
+		return trialRoom
 	}
 	room := min(p.opts.Window-p.outstanding, p.opts.Batch)
 	if room < p.opts.Batch/2 && p.outstanding > 0 {
@@ -183,19 +192,18 @@ func (p *pump) visit(ctx context.Context) {
 	p.acknowledged = nil
 	if len(request.Lanes) > 0 {
 		p.snapshot = taken.Snapshot
-		p.onTrial = p.brokerFailures > 0
-		if p.onTrial {
+		if sent := p.accept(ctx, taken.Deliveries, request); sent && p.brokerFailures > 0 {
+			p.onTrial = true
 			p.pausedUntil = now.Add(p.opts.BackoffMax)
 		}
-		p.accept(ctx, taken.Deliveries, request)
 	}
 	for _, id := range request.Acknowledged { // not before: the snapshot still showed them
 		p.letGo(p.inHand[id])
 	}
 }
 
-// accept hands new events to the broker, as far as their keys flow.
-func (p *pump) accept(ctx context.Context, deliveries []po.Delivery, request po.Take) {
+// accept hands new events to the broker, as far as their keys flow; sent is whether there were any.
+func (p *pump) accept(ctx context.Context, deliveries []po.Delivery, request po.Take) (sent bool) {
 	now := time.Now()
 	fresh := map[int32]int{}
 	var groups []*group
@@ -231,6 +239,7 @@ func (p *pump) accept(ctx context.Context, deliveries []po.Delivery, request po.
 	for _, g := range groups {
 		p.send(ctx, g)
 	}
+	return len(groups) > 0
 }
 
 // flows decides whether an event that was read may be sent. One that may not is either in hand already or
@@ -285,9 +294,27 @@ func (p *pump) databaseFailed(err error) {
 	p.databaseFailures++
 	p.restUntil = time.Now().Add(backoff(p.databaseFailures, p.opts.BackoffMin, p.opts.BackoffMax))
 	p.log.Warn("database failed", "error", err, "count", p.databaseFailures)
+	p.observer.DatabaseFailed()
+	p.startOver()
+}
+
+// startOver reads every lane from its start again.
+func (p *pump) startOver() {
+	p.snapshot = ""
 	for number := range p.lanes {
 		p.rewind(number)
 	}
+	p.startOverAt = time.Now().Add(p.opts.Reread)
+}
+
+// caughtUp: no lane is known to have more than was read.
+func (p *pump) caughtUp() bool {
+	for _, l := range p.lanes {
+		if l.more {
+			return false
+		}
+	}
+	return true
 }
 
 // letGo takes an event out of hand.
@@ -313,24 +340,29 @@ func (p *pump) report(ctx context.Context, now time.Time) {
 		}
 	}
 	if !now.Before(p.restUntil) {
-		err := p.inQueue(ctx, func(ctx context.Context, tx *repositories.Tx) error {
-			unread, err := tx.Deliveries.OldestUnread(ctx, p.cursors())
-			if err != nil {
-				return err
-			}
-			status.Lag = max(status.Lag, unread)
-			backlog, err := tx.Deliveries.EstimateBacklog(ctx)
-			if err != nil {
-				return err
-			}
-			p.observer.Backlog(backlog)
-			return nil
-		})
-		if err != nil {
-			p.databaseFailed(err)
-		}
+		p.look(ctx, now)
 	}
+	status.Lag = max(status.Lag, p.lag+now.Sub(p.lagAt))
 	p.observer.Observed(status)
+}
+
+// look asks the database what waits unread. While it does not answer, the lag is what it may be at most.
+func (p *pump) look(ctx context.Context, now time.Time) {
+	var unread time.Duration
+	var backlog int64
+	err := p.inQueue(ctx, func(ctx context.Context, tx *repositories.Tx) (err error) {
+		if unread, err = tx.Deliveries.OldestUnread(ctx, p.cursors()); err != nil {
+			return err
+		}
+		backlog, err = tx.Deliveries.EstimateBacklog(ctx)
+		return err
+	})
+	if err != nil {
+		p.databaseFailed(err)
+		return
+	}
+	p.lag, p.lagAt = unread, now
+	p.observer.Backlog(backlog)
 }
 
 func earliest(a, b time.Time) time.Time {

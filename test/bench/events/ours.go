@@ -43,6 +43,9 @@ func (t *tally) DeadLettered(string) {}
 // BrokerFailed implements outbox.Observer.
 func (t *tally) BrokerFailed() {}
 
+// DatabaseFailed implements outbox.Observer.
+func (t *tally) DatabaseFailed() {}
+
 // Observed implements outbox.Observer.
 func (t *tally) Observed(outbox.Status) {}
 

@@ -1173,7 +1173,10 @@ type Messaging_Outbox struct {
 	// pooler there is none, and the publisher polls.
 	ListenUrl string `protobuf:"bytes,10,opt,name=listen_url,json=listenUrl,proto3" json:"listen_url,omitempty"`
 	// How long a stopping publisher waits for acknowledgements.
-	Grace         *durationpb.Duration `protobuf:"bytes,11,opt,name=grace,proto3" json:"grace,omitempty"`
+	Grace *durationpb.Duration `protobuf:"bytes,11,opt,name=grace,proto3" json:"grace,omitempty"`
+	// How often everything that waits is read anew, while there is no backlog: a database that was restored or
+	// replaced behind a pooler does not tell, and its events below those already read would wait for ever.
+	Reread        *durationpb.Duration `protobuf:"bytes,12,opt,name=reread,proto3" json:"reread,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1281,6 +1284,13 @@ func (x *Messaging_Outbox) GetListenUrl() string {
 func (x *Messaging_Outbox) GetGrace() *durationpb.Duration {
 	if x != nil {
 		return x.Grace
+	}
+	return nil
+}
+
+func (x *Messaging_Outbox) GetReread() *durationpb.Duration {
+	if x != nil {
+		return x.Reread
 	}
 	return nil
 }
@@ -1467,7 +1477,7 @@ const file_conf_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\tB\n" +
 	"\xbaH\x04r\x02\x10\b\x80\x01\x01R\x05token\x12E\n" +
 	"\x05roles\x18\x03 \x03(\tB/\xbaH,\x92\x01)\b\x01\"%r#R\x06readerR\x06writerR\n" +
-	"complianceR\x05adminR\x05roles\"\x8c\f\n" +
+	"complianceR\x05adminR\x05roles\"\xcb\f\n" +
 	"\tMessaging\x12>\n" +
 	"\x06pubsub\x18\x01 \x01(\v2\x1e.profile.conf.Messaging.PubsubB\x06\xbaH\x03\xc8\x01\x01R\x06pubsub\x12Q\n" +
 	"\rcatalog_inbox\x18\x02 \x01(\v2$.profile.conf.Messaging.CatalogInboxB\x06\xbaH\x03\xc8\x01\x01R\fcatalogInbox\x12>\n" +
@@ -1479,7 +1489,7 @@ const file_conf_proto_rawDesc = "" +
 	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12#\n" +
 	"\remulator_host\x18\x04 \x01(\tR\femulatorHost\x12N\n" +
 	"\x0fpublish_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\n" +
-	"\xbaH\a\xaa\x01\x042\x02\b<R\x0epublishTimeout\x1a\x8e\x05\n" +
+	"\xbaH\a\xaa\x01\x042\x02\b<R\x0epublishTimeout\x1a\xcd\x05\n" +
 	"\x06Outbox\x12 \n" +
 	"\x05batch\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x01R\x05batch\x124\n" +
@@ -1498,7 +1508,9 @@ const file_conf_proto_rawDesc = "" +
 	"\n" +
 	"listen_url\x18\n" +
 	" \x01(\tB\x03\x80\x01\x01R\tlistenUrl\x129\n" +
-	"\x05grace\x18\v \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05grace\x1a\xae\x03\n" +
+	"\x05grace\x18\v \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05grace\x12=\n" +
+	"\x06reread\x18\f \x01(\v2\x19.google.protobuf.DurationB\n" +
+	"\xbaH\a\xaa\x01\x042\x02\b\x01R\x06reread\x1a\xae\x03\n" +
 	"\fCatalogInbox\x12\"\n" +
 	"\btopic_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\atopicId\x120\n" +
 	"\x0fsubscription_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x0esubscriptionId\x12 \n" +
@@ -1613,12 +1625,13 @@ var file_conf_proto_depIdxs = []int32{
 	19, // 36: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
 	19, // 37: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
 	19, // 38: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
-	19, // 39: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	19, // 39: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
+	19, // 40: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_conf_proto_init() }
