@@ -103,7 +103,7 @@ func (s setup) lease() time.Duration {
 // window is how many events one publisher may have sent and not forgotten.
 func (s setup) window() int {
 	if s.shipped {
-		return 4000
+		return 16_000
 	}
 	return window
 }

@@ -19,15 +19,18 @@ import (
 func (w *world) whileInserting(ctx context.Context, s sizes, r *report) error {
 	defer w.broker.ClearMessages()
 	const writers, perTransaction = 2, 10
-	store := w.store(w.pool, repositories.NoWaker{})
-	t := newTally(s.events / 2)
+	total := s.few * 10
+	notifier, stopNotifier := postgres.NewNotifier(w.pool) //nolint:contextcheck // lives until it is stopped
+	defer stopNotifier()
+	store := w.store(w.pool, notifier)
+	t := newTally(total)
 	stop := w.publish(ctx, t)
 	begin := time.Now()
 	errs := make([]error, writers)
 	var group sync.WaitGroup
 	for i := range errs {
 		group.Go(func() {
-			for from := range s.events / 2 / writers / perTransaction {
+			for from := range total / writers / perTransaction {
 				list := events(perTransaction, perTransaction)
 				if errs[i] = store.Write(ctx, models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
 					return tx.Outbox.Append(ctx, list)
@@ -44,8 +47,8 @@ func (w *world) whileInserting(ctx context.Context, s sizes, r *report) error {
 		return errors.Join(err, stop())
 	}
 	<-t.reached
-	r.add("drain rate while inserting", "inserted", "events/s", float64(s.events/2)/inserted.Seconds())
-	r.add("drain rate while inserting", "ours", "events/s", float64(s.events/2)/time.Since(begin).Seconds())
+	r.add("drain rate while inserting", "inserted", "events/s", float64(total)/inserted.Seconds())
+	r.add("drain rate while inserting", "ours", "events/s", float64(total)/time.Since(begin).Seconds())
 	return stop()
 }
 

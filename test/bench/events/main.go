@@ -31,7 +31,7 @@ type sizes struct {
 func run(ctx context.Context) (err error) {
 	var s sizes
 	flag.IntVar(&s.rounds, "rounds", 5, "turns of each contestant")
-	flag.IntVar(&s.events, "events", 40_000, "events of a turn")
+	flag.IntVar(&s.events, "events", 200_000, "events of a turn")
 	flag.IntVar(&s.few, "few", 2_000, "events of a turn of the textbook poller, which is slow")
 	flag.DurationVar(&s.held, "held", 3*time.Minute, "how long a transaction is held open; 0 leaves that row out")
 	flag.Parse()

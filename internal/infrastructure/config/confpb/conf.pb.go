@@ -1152,11 +1152,12 @@ func (x *Messaging_Pubsub) GetPublishTimeout() *durationpb.Duration {
 // The publisher (cmd/tasks/outbox).
 type Messaging_Outbox struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Events read by one statement.
+	// Events read by one statement. Deep reads find more events of a key, and one call to the broker carries one
+	// key; meanwhile new events wait for the statement.
 	Batch int32 `protobuf:"varint,1,opt,name=batch,proto3" json:"batch,omitempty"`
 	// Events handed to the broker and not acknowledged yet; at least batch.
 	MaxOutstanding int32 `protobuf:"varint,2,opt,name=max_outstanding,json=maxOutstanding,proto3" json:"max_outstanding,omitempty"`
-	// How long the client library waits for more events of a key.
+	// How long the client library waits for more events of a key. What one read found is handed over at once.
 	Linger *durationpb.Duration `protobuf:"bytes,3,opt,name=linger,proto3" json:"linger,omitempty"`
 	// A silent instance loses its lanes after this (database time).
 	Lease *durationpb.Duration `protobuf:"bytes,4,opt,name=lease,proto3" json:"lease,omitempty"`
