@@ -1,9 +1,12 @@
--- How a publisher finds what committed late, and operators the dead letters. Safe to run again.
+-- How a publisher finds what committed late, and operators the dead letters. Safe to run again: what an
+-- interrupted run left is an index that is kept up to date and never used.
 -- +goose NO TRANSACTION
 -- +goose Up
-CREATE INDEX CONCURRENTLY IF NOT EXISTS outbox_deliveries_writer_idx ON profile.outbox_deliveries (writer);
+DROP INDEX CONCURRENTLY IF EXISTS profile.outbox_deliveries_writer_idx;
+CREATE INDEX CONCURRENTLY outbox_deliveries_writer_idx ON profile.outbox_deliveries (writer);
 
-CREATE INDEX CONCURRENTLY IF NOT EXISTS outbox_deliveries_dead_idx ON profile.outbox_deliveries (dead_at, id)
+DROP INDEX CONCURRENTLY IF EXISTS profile.outbox_deliveries_dead_idx;
+CREATE INDEX CONCURRENTLY outbox_deliveries_dead_idx ON profile.outbox_deliveries (dead_at, id)
     WHERE dead_at IS NOT NULL;
 
 -- +goose Down
