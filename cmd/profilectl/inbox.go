@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -31,6 +32,8 @@ type inboxTool struct {
 	limit  int
 	yes    bool
 	asJSON bool
+	// operator and reason are kept with what is discarded.
+	operator, reason string
 }
 
 func inboxCommand() *cobra.Command {
@@ -54,7 +57,11 @@ func inboxCommand() *cobra.Command {
 	list.Flags().IntVar(&tool.limit, "limit", inboxPage, "show at most this many; 0: all")
 	redrive := add("redrive", "Tries failures again; without --yes it only says which could be applied", tool.redrive)
 	redrive.Flags().BoolVar(&tool.yes, "yes", false, "apply them")
-	for _, selecting := range []*cobra.Command{list, redrive} {
+	discard := add("discard", "Gives failures up for good; without --yes it only says which", tool.discard)
+	discard.Flags().BoolVar(&tool.yes, "yes", false, "do it")
+	discard.Flags().StringVar(&tool.operator, "operator", "", "who does it; the user of this system when empty")
+	discard.Flags().StringVar(&tool.reason, "reason", "", "why (required)")
+	for _, selecting := range []*cobra.Command{list, redrive, discard} {
 		selecting.Flags().StringVar(&tool.state, "state", "", "dead or parked; empty for both")
 		selecting.Flags().StringSliceVar(&tool.ids, "id", nil, "event ids; none for all")
 	}
@@ -133,11 +140,7 @@ func (i *inboxTool) list(ctx context.Context, inbox services.CatalogInboxService
 func (i *inboxTool) redrive(ctx context.Context, inbox services.CatalogInboxService, out io.Writer) error {
 	counts := map[string]int{}
 	err := i.pages(ctx, inbox, 0, func(page []services.InboxEntry) error {
-		keys := make([]services.InboxKey, len(page))
-		for n, e := range page {
-			keys[n] = e.InboxKey
-		}
-		results, err := inbox.Redrive(ctx, keys, !i.yes)
+		results, err := inbox.Redrive(ctx, keysOf(page), !i.yes)
 		for _, r := range results {
 			counts[r.Outcome]++
 			text := fmt.Appendf(nil, "%s\t%s\t%q\n", r.EventID, r.Outcome, r.Reason)
@@ -160,6 +163,62 @@ func (i *inboxTool) redrive(ctx context.Context, inbox services.CatalogInboxServ
 		_, _ = fmt.Fprintln(out, "nothing was changed: repeat with --yes")
 	}
 	return nil
+}
+
+// discard asks for a selection: what is discarded is gone.
+func (i *inboxTool) discard(ctx context.Context, inbox services.CatalogInboxService, out io.Writer) error {
+	if len(i.ids) == 0 && i.state == "" {
+		return errors.New("say which: --id or --state")
+	}
+	if strings.TrimSpace(i.reason) == "" {
+		return errors.New("--reason is required")
+	}
+	operator, err := operatorOr(i.operator)
+	if err != nil {
+		return err
+	}
+	n := 0
+	err = i.pages(ctx, inbox, 0, func(page []services.InboxEntry) error {
+		keys := keysOf(page)
+		if i.yes {
+			if keys, err = inbox.Discard(ctx, services.Discard{Keys: keys, Operator: operator, Reason: i.reason}); err != nil {
+				return err
+			}
+		}
+		n += len(keys)
+		return i.say(out, keys)
+	})
+	if err != nil || i.asJSON {
+		return err
+	}
+	if !i.yes {
+		_, err = fmt.Fprintf(out, "%d to discard; nothing was changed: repeat with --yes\n", n)
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%d discarded\n", n)
+	return err
+}
+
+// say prints keys, one a line.
+func (i *inboxTool) say(out io.Writer, keys []services.InboxKey) error {
+	for _, k := range keys {
+		text := fmt.Appendf(nil, "%s\t%d\n", k.EventID, k.Generation)
+		if i.asJSON {
+			text = line(map[string]any{"event_id": k.EventID, "generation": k.Generation, "discarded": i.yes})
+		}
+		if _, err := out.Write(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func keysOf(page []services.InboxEntry) []services.InboxKey {
+	keys := make([]services.InboxKey, len(page))
+	for n, e := range page {
+		keys[n] = e.InboxKey
+	}
+	return keys
 }
 
 // pages walks the failures asked for; limit 0 is all.

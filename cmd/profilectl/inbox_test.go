@@ -77,6 +77,24 @@ func TestM98_InboxCommandsShowAndRedriveFailures(t *testing.T) {
 	require.Contains(t, out, `"outcome":"applied"`)
 	require.Equal(t, "from the past", testkit.One[string](t, db, "SELECT title FROM profile.videos_projection"))
 
+	discard := []string{"inbox", "discard", "--state", "dead", "--reason", "noise", "--operator", "ada", "--json=false"}
+	out, err = ctl(t, discard...)
+	require.NoError(t, err)
+	require.Contains(t, out, dead.String())
+	require.Contains(t, out, "1 to discard; nothing was changed")
+	require.Equal(t, int64(1), testkit.One[int64](t, db, "SELECT count(*) FROM profile.inbox_events WHERE processed_at IS NULL"))
+	for _, want := range []string{"1 discarded", "0 discarded"} { // safe to repeat
+		out, err = ctl(t, append(discard, "--yes")...)
+		require.NoError(t, err)
+		require.Contains(t, out, want)
+	}
+	require.Equal(t, "processed|discarded by ada: noise; payload: \x1b[2J", testkit.One[string](t, db,
+		"SELECT concat_ws('|', state, payload, attributes, last_error) FROM profile.inbox_events WHERE event_id = '"+dead.String()+"'"))
+	for _, args := range [][]string{{"say which"}, {"--reason is required", "--state", "dead"}} {
+		_, err = ctl(t, append([]string{"inbox", "discard"}, args[1:]...)...)
+		require.ErrorContains(t, err, args[0])
+	}
+
 	for _, args := range [][]string{{"--state", "lost"}, {"--id", "x"}} {
 		_, err = ctl(t, append([]string{"inbox", "list"}, args...)...)
 		require.ErrorContains(t, err, args[0])

@@ -52,6 +52,18 @@ func (s *skipFlags) bind(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.reason, "reason", "", "why (required)")
 }
 
+// operatorOr is who asks, when nobody is named: the user of this system.
+func operatorOr(named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	current, err := user.Current()
+	if err != nil {
+		return "", fmt.Errorf("--operator is required: %w", err)
+	}
+	return current.Username, nil
+}
+
 func (o *outboxTool) skip(ctx context.Context, outbox services.OutboxService, flags skipFlags) error {
 	const longestOperator, longestReason = 200, 1000 // the columns'
 	for name, value := range map[string]string{"--id": flags.id, "--reason": flags.reason} {
@@ -59,13 +71,11 @@ func (o *outboxTool) skip(ctx context.Context, outbox services.OutboxService, fl
 			return fmt.Errorf("%s is required", name)
 		}
 	}
-	if flags.operator == "" {
-		current, err := user.Current()
-		if err != nil {
-			return fmt.Errorf("--operator is required: %w", err)
-		}
-		flags.operator = current.Username
+	operator, err := operatorOr(flags.operator)
+	if err != nil {
+		return err
 	}
+	flags.operator = operator
 	if len(flags.operator) > longestOperator || len(flags.reason) > longestReason {
 		return fmt.Errorf("--operator and --reason take at most %d and %d bytes", longestOperator, longestReason)
 	}

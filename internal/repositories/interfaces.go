@@ -176,6 +176,9 @@ type InboxRepository interface {
 	// Lock returns a failure with its payload, locked until the transaction ends; found is false when there is
 	// none, or none any more.
 	Lock(ctx context.Context, key po.InboxKey) (failure po.InboxFailure, found bool, err error)
+	// Discard settles failures without applying them, with note before their reasons, and returns those that
+	// were still kept, in no order. Their payloads are gone.
+	Discard(ctx context.Context, keys []po.InboxKey, note string) ([]po.InboxKey, error)
 	// Status is cheap at any size.
 	Status(ctx context.Context) (po.InboxStatus, error)
 	// Prune forgets at most limit processed events received longer ago than that, and returns how many.

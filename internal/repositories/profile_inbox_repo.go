@@ -116,6 +116,23 @@ func (r inboxRepo) Lock(ctx context.Context, key po.InboxKey) (po.InboxFailure, 
 	return f, true, nil
 }
 
+func (r inboxRepo) Discard(ctx context.Context, keys []po.InboxKey, note string) ([]po.InboxKey, error) {
+	p := profiledb.DiscardInboxFailuresParams{Note: storable(note)}
+	for _, k := range keys {
+		p.EventIDs = append(p.EventIDs, k.EventID)
+		p.Generations = append(p.Generations, k.Generation)
+	}
+	rows, err := r.q.DiscardInboxFailures(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("discard inbox failures: %w", translate(err))
+	}
+	discarded := make([]po.InboxKey, len(rows))
+	for i, row := range rows {
+		discarded[i] = po.InboxKey{EventID: row.EventID, Generation: row.Generation}
+	}
+	return discarded, nil
+}
+
 func (r inboxRepo) Status(ctx context.Context) (po.InboxStatus, error) {
 	row, err := r.q.InboxStatus(ctx, po.InboxCountLimit)
 	if err != nil {

@@ -3,6 +3,7 @@ package services
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/repositories"
@@ -81,6 +82,14 @@ func outcomeOf(counts InboxCounts) string {
 		return RedriveStale
 	}
 	return RedriveDuplicate
+}
+
+func (s *catalogInboxService) Discard(ctx context.Context, d Discard) (discarded []InboxKey, err error) {
+	err = s.store.Write(ctx, models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
+		discarded, err = tx.Inbox.Discard(ctx, d.Keys, fmt.Sprintf("discarded by %s: %s; ", d.Operator, d.Reason))
+		return err
+	})
+	return discarded, err
 }
 
 // refuse keeps the newest reason, outside the transaction that failed.

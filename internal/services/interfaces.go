@@ -182,6 +182,9 @@ type CatalogInboxService interface {
 	// Redrive decodes kept failures again and applies those that can be, each in a transaction of its own.
 	// Results keep the order of keys. With dryRun nothing is stored.
 	Redrive(ctx context.Context, keys []InboxKey, dryRun bool) ([]Redriven, error)
+	// Discard settles kept failures without applying them and returns those that were still kept, in no order.
+	// Their payloads are gone; who and why stays with them until they are pruned. Safe to repeat.
+	Discard(ctx context.Context, d Discard) ([]InboxKey, error)
 	// Prune forgets at most limit processed events received longer ago than that and returns how many; fewer
 	// than limit means that there are no more.
 	Prune(ctx context.Context, olderThan time.Duration, limit int32) (int64, error)
@@ -201,6 +204,12 @@ type InboxEntry = po.InboxEntry
 
 // InboxQuery selects a page of kept failures.
 type InboxQuery = po.InboxQuery
+
+// Discard gives failures up; operator and reason are kept.
+type Discard struct {
+	Keys             []InboxKey
+	Operator, Reason string
+}
 
 // InboxStatus is how many failures there are, and since when.
 type InboxStatus = po.InboxStatus

@@ -43,6 +43,15 @@ FROM profile.inbox_events
 WHERE event_id = @event_id AND generation = @generation AND processed_at IS NULL
 FOR UPDATE;
 
+-- Settles failures without applying them; note goes before the reason. Returns those that were still kept.
+-- name: DiscardInboxFailures :many
+UPDATE profile.inbox_events AS e
+SET state = 'processed', processed_at = profile.clock_now(), payload = NULL, attributes = NULL,
+    last_error = concat(@note::text, e.last_error)
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@generations::int[]) AS generation) AS k
+WHERE e.event_id = k.event_id AND e.generation = k.generation AND e.processed_at IS NULL
+RETURNING e.event_id, e.generation;
+
 -- Counts stop at the limit, and the whole table is never read. The epoch stands for "none".
 -- name: InboxStatus :one
 SELECT (SELECT count(*) FROM (SELECT 1 FROM profile.inbox_events WHERE processed_at IS NULL AND state = 'dead' LIMIT @count_limit) d)   AS dead,

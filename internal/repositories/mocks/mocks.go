@@ -976,6 +976,21 @@ func (mr *MockInboxRepositoryMockRecorder) Claim(ctx, generation, events any) *g
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Claim", reflect.TypeOf((*MockInboxRepository)(nil).Claim), ctx, generation, events)
 }
 
+// Discard mocks base method.
+func (m *MockInboxRepository) Discard(ctx context.Context, keys []po.InboxKey, note string) ([]po.InboxKey, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Discard", ctx, keys, note)
+	ret0, _ := ret[0].([]po.InboxKey)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Discard indicates an expected call of Discard.
+func (mr *MockInboxRepositoryMockRecorder) Discard(ctx, keys, note any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Discard", reflect.TypeOf((*MockInboxRepository)(nil).Discard), ctx, keys, note)
+}
+
 // List mocks base method.
 func (m *MockInboxRepository) List(ctx context.Context, q po.InboxQuery) ([]po.InboxEntry, error) {
 	m.ctrl.T.Helper()

@@ -64,6 +64,47 @@ func (q *Queries) ClaimInboxEvents(ctx context.Context, arg ClaimInboxEventsPara
 	return items, nil
 }
 
+const discardInboxFailures = `-- name: DiscardInboxFailures :many
+UPDATE profile.inbox_events AS e
+SET state = 'processed', processed_at = profile.clock_now(), payload = NULL, attributes = NULL,
+    last_error = concat($1::text, e.last_error)
+FROM (SELECT unnest($2::uuid[]) AS event_id, unnest($3::int[]) AS generation) AS k
+WHERE e.event_id = k.event_id AND e.generation = k.generation AND e.processed_at IS NULL
+RETURNING e.event_id, e.generation
+`
+
+type DiscardInboxFailuresParams struct {
+	Note        string
+	EventIDs    []uuid.UUID
+	Generations []int32
+}
+
+type DiscardInboxFailuresRow struct {
+	EventID    uuid.UUID
+	Generation int32
+}
+
+// Settles failures without applying them; note goes before the reason. Returns those that were still kept.
+func (q *Queries) DiscardInboxFailures(ctx context.Context, arg DiscardInboxFailuresParams) ([]DiscardInboxFailuresRow, error) {
+	rows, err := q.db.Query(ctx, discardInboxFailures, arg.Note, arg.EventIDs, arg.Generations)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DiscardInboxFailuresRow
+	for rows.Next() {
+		var i DiscardInboxFailuresRow
+		if err := rows.Scan(&i.EventID, &i.Generation); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const inboxStatus = `-- name: InboxStatus :one
 SELECT (SELECT count(*) FROM (SELECT 1 FROM profile.inbox_events WHERE processed_at IS NULL AND state = 'dead' LIMIT $1) d)   AS dead,
        (SELECT count(*) FROM (SELECT 1 FROM profile.inbox_events WHERE processed_at IS NULL AND state = 'parked' LIMIT $1) p) AS parked,
