@@ -132,7 +132,7 @@ func (b *settling) park(ctx context.Context, batch []*delivery) {
 	case !isRefusal(err):
 		b.giveBack(batch)
 	case half == 0:
-		b.log.Error("a catalog message can be neither applied nor kept", "error", err)
+		b.log.Error("a catalog message can be neither applied nor kept", "event_id", batch[0].failure().EventID.String(), "error", err)
 		b.pause(ctx)
 		b.giveBack(batch)
 	default:
@@ -147,7 +147,8 @@ func (b *settling) parked(d *delivery) {
 		result = Parked
 	}
 	b.observer.Counted(result, 1)
-	b.log.Error("catalog event kept aside", "verdict", string(result), "reason", d.err.Error(), "video_id", d.failure().AggregateID)
+	f := d.failure()
+	b.log.Warn("catalog event kept aside", "verdict", string(result), "event_id", f.EventID.String(), "reason", f.Reason, "video_id", f.AggregateID)
 }
 
 // wanted gives back what follows a lost message of its key.
