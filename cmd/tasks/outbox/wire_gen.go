@@ -46,8 +46,15 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 		cleanup()
 		return nil, nil, err
 	}
-	publisher := pubsub.NewEventTopic(client, messaging)
-	listener, cleanup5 := postgres.NewListener(conf)
+	publisher, err := pubsub.NewEventTopic(ctx, client, messaging)
+	if err != nil {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	listener, cleanup5 := postgres.NewListener(conf, log)
 	metrics := observability.NewMetrics()
 	outboxMetrics := observability.NewOutboxMetrics(metrics)
 	outboxPublisher := outbox.NewPublisher(options, store, publisher, listener, outboxMetrics, log)

@@ -109,8 +109,12 @@ func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, sto
 	if err != nil {
 		return nil, nil, err
 	}
-	publisher := pubsub.NewEventTopic(client, messaging)
-	listener, cleanup2 := postgres.NewListener(conf)
+	publisher, err := pubsub.NewEventTopic(ctx, client, messaging)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	listener, cleanup2 := postgres.NewListener(conf, log)
 	outboxMetrics := observability.NewOutboxMetrics(metrics)
 	outboxPublisher := outbox.NewPublisher(options, store, publisher, listener, outboxMetrics, log)
 	catalogDecoder := _wireCatalogDecoderValue

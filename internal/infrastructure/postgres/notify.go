@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -82,13 +83,14 @@ func (n *Notifier) notify(ctx context.Context) {
 // Listener hears Notifiers over a connection of its own, which must not go through a transaction pooler.
 type Listener struct {
 	url       string
+	log       *slog.Logger
 	woken     chan struct{}
 	connected atomic.Bool
 }
 
 // NewListener listens until stop; without a direct connection it never hears anything.
-func NewListener(conf *confpb.Bootstrap) (l *Listener, stop func()) {
-	l = &Listener{url: listenURL(conf), woken: make(chan struct{}, 1)}
+func NewListener(conf *confpb.Bootstrap, log *slog.Logger) (l *Listener, stop func()) {
+	l = &Listener{url: listenURL(conf), log: log, woken: make(chan struct{}, 1)}
 	return l, background(l.run)
 }
 
@@ -109,8 +111,16 @@ func (l *Listener) Woken() <-chan struct{} { return l.woken }
 func (l *Listener) Hears() bool { return l.connected.Load() }
 
 func (l *Listener) run(ctx context.Context) {
-	for l.url != "" {
-		l.listen(ctx)
+	if l.url == "" {
+		l.log.Info("polling for events: there is no direct connection to listen on")
+		return
+	}
+	for silent := false; ; {
+		heard, err := l.listen(ctx)
+		if ctx.Err() == nil && (heard || !silent) { // once, not with every try
+			l.log.Warn("polling for events: cannot listen for commits", "error", err)
+		}
+		silent = true
 		select {
 		case <-ctx.Done():
 			return
@@ -119,18 +129,19 @@ func (l *Listener) run(ctx context.Context) {
 	}
 }
 
-// listen returns when the connection is lost: the caller polls until there is another one.
-func (l *Listener) listen(ctx context.Context) {
+// listen returns when the connection is lost, or cannot be made: the caller polls until there is another one.
+func (l *Listener) listen(ctx context.Context) (heard bool, err error) {
 	connect, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	conn, err := pgx.Connect(connect, l.url)
 	if err != nil {
-		return
+		return false, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if _, err := conn.Exec(connect, "LISTEN "+channel); err != nil {
-		return
+		return false, err
 	}
+	l.log.Info("listening for commits")
 	l.connected.Store(true)
 	defer l.connected.Store(false)
 	for {
@@ -139,7 +150,7 @@ func (l *Listener) listen(ctx context.Context) {
 		default:
 		}
 		if _, err := conn.WaitForNotification(ctx); err != nil {
-			return
+			return true, err
 		}
 	}
 }

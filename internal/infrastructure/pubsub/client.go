@@ -9,12 +9,15 @@ import (
 
 	"cloud.google.com/go/pubsub/v2"
 	vkit "cloud.google.com/go/pubsub/v2/apiv1"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/google/wire"
 	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 )
@@ -24,6 +27,9 @@ var ProviderSet = wire.NewSet(NewClient, NewEventTopic)
 
 // DevProject is used with an emulator when no project is configured.
 const DevProject = "profile-dev"
+
+// checkTimeout bounds asking for the topic at start.
+const checkTimeout = 2 * time.Second
 
 // reconnect tries again several times a second: gRPC's own back-off grows to two minutes, and would go on long after
 // a broker is back.
@@ -58,15 +64,22 @@ func NewClient(ctx context.Context, conf *confpb.Messaging) (client *pubsub.Clie
 }
 
 // NewEventTopic publishes our events in order per key. Its batches are what one read of the queue found for a
-// key, so that waiting for more is short; how much may be outstanding is decided by the reader.
-func NewEventTopic(client *pubsub.Client, conf *confpb.Messaging) *pubsub.Publisher {
+// key, so that waiting for more is short; how much may be outstanding is decided by the reader. Errors: the topic
+// does not exist. A broker that cannot say, or will not tell a mere publisher, is no error.
+func NewEventTopic(ctx context.Context, client *pubsub.Client, conf *confpb.Messaging) (*pubsub.Publisher, error) {
 	topic := client.Publisher(conf.GetPubsub().GetTopicId())
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	_, err := client.TopicAdminClient.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: topic.String()})
+	if status.Code(err) == codes.NotFound {
+		return nil, fmt.Errorf("topic %s does not exist (messaging.pubsub.topic_id)", topic)
+	}
 	topic.EnableMessageOrdering = true
 	topic.PublishSettings.DelayThreshold = conf.GetOutbox().GetLinger().AsDuration()
 	topic.PublishSettings.CountThreshold = int(conf.GetOutbox().GetBatch())
 	topic.PublishSettings.Timeout = conf.GetPubsub().GetPublishTimeout().AsDuration()
 	topic.PublishSettings.FlowControlSettings.LimitExceededBehavior = pubsub.FlowControlIgnore
-	return topic
+	return topic, nil
 }
 
 // never is the retry policy of Publish: none. A caller that keeps events in a table knows better when to try

@@ -218,7 +218,8 @@ func (p *pump) charge(ctx context.Context, k *key) {
 		p.restart(k)
 	case dead:
 		p.observer.DeadLettered(e.EventType)
-		p.log.Error("event is a dead letter; its key waits for an operator", "event_id", e.EventID.String(), "error", k.cause, "lane", e.Lane)
+		p.log.Error("event is a dead letter; its key waits for an operator", "event_id", e.EventID.String(), "user_id", e.Key.String(),
+			"error", k.cause, "lane", e.Lane)
 		p.block(k)
 	default:
 		e.Attempts++

@@ -211,9 +211,11 @@ func (s *stage) publisherOn(t testing.TB, store outbox.Store, configure ...func(
 	}
 	log, err := observability.NewLogger(s.Log, "debug")
 	require.NoError(t, err)
-	alarm, stopAlarm := postgres.NewListener(s.conf)
+	alarm, stopAlarm := postgres.NewListener(s.conf, log)
 	watcher := newWatcher()
-	p := outbox.NewPublisher(opts, store, infrapubsub.NewEventTopic(client, conf), alarm, watcher, log)
+	topic, err := infrapubsub.NewEventTopic(t.Context(), client, conf)
+	require.NoError(t, err)
+	p := outbox.NewPublisher(opts, store, topic, alarm, watcher, log)
 	done := testkit.Later(func() error { return p.Start(context.Background()) })
 	var once sync.Once
 	stop := func() {

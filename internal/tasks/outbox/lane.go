@@ -56,6 +56,9 @@ func (p *pump) shareLanes(ctx context.Context, now time.Time) {
 
 // hold makes held the lanes of this publisher.
 func (p *pump) hold(held []po.Lane) {
+	if len(held) != len(p.lanes) {
+		p.log.Info("lanes are shared out anew", "count", len(held))
+	}
 	current := make(map[int32]int64, len(held))
 	for _, h := range held {
 		current[h.Number] = h.Epoch

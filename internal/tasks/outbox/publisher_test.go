@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
+	infrapubsub "github.com/lingo-services/profile/internal/infrastructure/pubsub"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
@@ -339,4 +340,25 @@ func TestS75_UsersOfALaneStayInIt(t *testing.T) {
 	s.write(t, user, 1)
 	require.Equal(t, po.Event{UserID: user}.Lane(), testkit.One[int32](t, s.DB, "SELECT lane::int FROM profile.outbox_deliveries"))
 	require.Equal(t, int32(5), po.Event{UserID: user}.Lane(), "a lane is a stable hash: other releases run beside this one")
+}
+
+// A mistyped topic is told at once; a broker that is away is not waited for.
+func TestATopicThatDoesNotExistIsAMistake(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	conf := s.broker.Conf()
+	conf.Pubsub.TopicId = "profile.evnets"
+	client, closeClient, err := infrapubsub.NewClient(t.Context(), conf)
+	require.NoError(t, err)
+	defer closeClient()
+	_, err = infrapubsub.NewEventTopic(t.Context(), client, conf)
+	require.EqualError(t, err, "topic projects/"+s.broker.Project+"/topics/profile.evnets does not exist (messaging.pubsub.topic_id)")
+
+	conf.Pubsub.EmulatorHost = "127.0.0.1:1"
+	absent, closeAbsent, err := infrapubsub.NewClient(t.Context(), conf)
+	require.NoError(t, err)
+	defer closeAbsent()
+	topic, err := infrapubsub.NewEventTopic(t.Context(), absent, conf)
+	require.NoError(t, err)
+	topic.Stop()
 }

@@ -255,6 +255,7 @@ func (p *pump) flows(name string, e *event) bool {
 	case k == nil:
 		k = &key{name: name, mode: blocked}
 		p.keys[name] = k
+		p.log.Warn("a dead letter blocks its key; it waits for an operator", "event_id", e.EventID.String(), "user_id", e.Key.String(), "lane", e.Lane)
 	case e.Dead && k.mode == flowing:
 		k.mode = closing // others share the key
 	}

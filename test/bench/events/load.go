@@ -24,7 +24,10 @@ func (w *world) whileInserting(ctx context.Context, s sizes, r *report) error {
 	defer stopNotifier()
 	store := w.store(w.pool, notifier)
 	t := newTally(total)
-	stop := w.publish(ctx, t)
+	stop, err := w.publish(ctx, t)
+	if err != nil {
+		return err
+	}
 	begin := time.Now()
 	errs := make([]error, writers)
 	var group sync.WaitGroup
@@ -59,7 +62,10 @@ func (w *world) latency(ctx context.Context, r *report) error {
 	notifier, stopNotifier := postgres.NewNotifier(w.pool) //nolint:contextcheck // lives until it is stopped
 	defer stopNotifier()
 	store := w.store(w.pool, notifier)
-	stop := w.publish(ctx, newTally(0))
+	stop, err := w.publish(ctx, newTally(0))
+	if err != nil {
+		return err
+	}
 	idle := time.NewTicker(pause)
 	defer idle.Stop()
 	var took []time.Duration

@@ -53,17 +53,21 @@ func (t *tally) Observed(outbox.Status) {}
 func (t *tally) Backlog(int64) {}
 
 // publish runs our publisher until stop.
-func (w *world) publish(ctx context.Context, t *tally) (stop func() error) {
-	alarm, stopAlarm := postgres.NewListener(w.conf) //nolint:contextcheck // lives until it is stopped
-	topic := infrapubsub.NewEventTopic(w.client, w.conf.GetMessaging())
-	p := outbox.NewPublisher(config.OutboxOptions(w.conf), w.store(w.worker, repositories.NoWaker{}), topic, alarm, t, slog.New(slog.DiscardHandler))
+func (w *world) publish(ctx context.Context, t *tally) (stop func() error, err error) {
+	topic, err := infrapubsub.NewEventTopic(ctx, w.client, w.conf.GetMessaging())
+	if err != nil {
+		return nil, err
+	}
+	log := slog.New(slog.DiscardHandler)
+	alarm, stopAlarm := postgres.NewListener(w.conf, log) //nolint:contextcheck // lives until it is stopped
+	p := outbox.NewPublisher(config.OutboxOptions(w.conf), w.store(w.worker, repositories.NoWaker{}), topic, alarm, t, log)
 	done := make(chan error, 1)
 	go func() { done <- p.Start(ctx) }()
 	return func() error {
 		err := errors.Join(p.Stop(context.WithoutCancel(ctx)), <-done)
 		stopAlarm()
 		return err
-	}
+	}, nil
 }
 
 // ours drains the outbox with our publisher.
@@ -74,7 +78,10 @@ func (w *world) ours(ctx context.Context, users, n int) (cost, error) {
 	return w.measure(ctx, n, func() (time.Duration, error) {
 		t := newTally(n)
 		begin := time.Now()
-		stop := w.publish(ctx, t)
+		stop, err := w.publish(ctx, t)
+		if err != nil {
+			return 0, err
+		}
 		select {
 		case <-t.reached:
 		case <-ctx.Done():

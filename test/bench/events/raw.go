@@ -30,7 +30,10 @@ func (w *world) raw(ctx context.Context, users, n int) (float64, error) {
 	for _, e := range events(users, n) {
 		messages = append(messages, message(e))
 	}
-	topic := infrapubsub.NewEventTopic(w.client, w.conf.GetMessaging())
+	topic, err := infrapubsub.NewEventTopic(ctx, w.client, w.conf.GetMessaging())
+	if err != nil {
+		return 0, err
+	}
 	defer topic.Stop()
 	begin := time.Now()
 	if err := publishAll(ctx, topic, messages); err != nil {

@@ -41,7 +41,10 @@ func (w *world) textbook(ctx context.Context, users, n int) (cost, error) {
 	if err != nil {
 		return cost{}, err
 	}
-	topic := infrapubsub.NewEventTopic(w.client, w.conf.GetMessaging())
+	topic, err := infrapubsub.NewEventTopic(ctx, w.client, w.conf.GetMessaging())
+	if err != nil {
+		return cost{}, err
+	}
 	defer topic.Stop()
 	return w.measure(ctx, n, func() (time.Duration, error) {
 		tick := time.NewTicker(textbookTick)
