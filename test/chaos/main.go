@@ -215,7 +215,7 @@ const worldRounds = 10
 
 // play runs all rounds of a fault. A round that fails ends its world.
 func (c *campaign) play(ctx context.Context, r *rig, f *fault) *tally {
-	t := &tally{fault: f.name}
+	t := &tally{fault: f.name, seed: c.seed}
 	start := time.Now()
 	defer func() { t.took = time.Since(start) }()
 	var w *world

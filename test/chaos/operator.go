@@ -17,6 +17,9 @@ import (
 func (w *world) ctl(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, w.binaries.ctl, args...) //nolint:gosec // G204: arguments of our own
 	cmd.Env = w.env(w.eye)
+	if w.pooled {
+		cmd.Env = w.env(w.api)
+	}
 	out, err := cmd.Output()
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		err = fmt.Errorf("profilectl %s: %w: %s", args, err, exit.Stderr)

@@ -129,8 +129,9 @@ type world struct {
 	// strikes count the faults that may each repeat a window of events; replayed are events that an operator repeated.
 	strikes, replayed int
 	cleanups          []func()
-	// counted is the last verdict.
+	// counted is the last verdict; checked arrivals are well-formed.
 	counted verdict
+	checked int
 	// expected and folds are what the consumer's events must come to.
 	expected []expectation
 	folds    []*video
