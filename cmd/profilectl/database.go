@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
+	"github.com/lingo-services/profile/internal/repositories"
 )
 
 // databaseURL is the owner's URL: these commands change the schema.
@@ -95,6 +99,25 @@ func printSecurity(cmd *cobra.Command, url string) error {
 		_, _ = fmt.Fprintf(table, "%s\t%s\n", t.Table, state)
 	}
 	return table.Flush()
+}
+
+// withStore runs a command on one connection that may go through a transaction pooler. It wakes nobody up: publishers
+// notice what operators change by the epochs of their lanes, within a renewal of their leases.
+func withStore(ctx context.Context, url string, limits repositories.TxOptions, run func(*repositories.Store) error) error {
+	pool, closePool, err := postgres.NewPool(ctx, &confpb.Data_Postgres{Url: url, MaxConns: 1, QueryMode: "exec"})
+	if err != nil {
+		return err
+	}
+	defer closePool()
+	return run(repositories.NewStore(pool, limits, repositories.NoWaker{}))
+}
+
+// orMore is a count that stopped at a limit.
+func orMore(count, limit int64) string {
+	if count >= limit {
+		return fmt.Sprintf("%d or more", limit)
+	}
+	return strconv.FormatInt(count, 10)
 }
 
 func withURL(run func(cmd *cobra.Command, url string) error) func(*cobra.Command, []string) error {

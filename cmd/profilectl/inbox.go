@@ -13,8 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lingo-services/profile/internal/clients/catalog"
-	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
-	"github.com/lingo-services/profile/internal/infrastructure/postgres"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
@@ -69,15 +67,10 @@ func inboxCommand() *cobra.Command {
 }
 
 func withInbox(ctx context.Context, url string, run func(services.CatalogInboxService) error) error {
-	pool, closePool, err := postgres.NewPool(ctx, &confpb.Data_Postgres{Url: url, MaxConns: 1})
-	if err != nil {
-		return err
-	}
-	defer closePool()
-	store := repositories.NewStore(pool, repositories.TxOptions{
-		StatementTimeout: inboxStatementTimeout, LockTimeout: inboxStatementTimeout, MaxAttempts: 3,
-	}, repositories.NoWaker{})
-	return run(services.NewCatalogInboxService(store, catalog.Decode, 1)) // failures carry their own generation
+	limits := repositories.TxOptions{StatementTimeout: inboxStatementTimeout, LockTimeout: inboxStatementTimeout, MaxAttempts: 3}
+	return withStore(ctx, url, limits, func(store *repositories.Store) error {
+		return run(services.NewCatalogInboxService(store, catalog.Decode, 1)) // failures carry their own generation
+	})
 }
 
 func (i *inboxTool) status(ctx context.Context, inbox services.CatalogInboxService, out io.Writer) error {
@@ -98,12 +91,7 @@ func (i *inboxTool) status(ctx context.Context, inbox services.CatalogInboxServi
 	return table.Flush()
 }
 
-func upTo(count int64) string {
-	if count >= po.InboxCountLimit {
-		return fmt.Sprintf("%d or more", count)
-	}
-	return fmt.Sprint(count)
-}
+func upTo(count int64) string { return orMore(count, po.InboxCountLimit) }
 
 func orNone(at *time.Time) string {
 	if at == nil {

@@ -12,8 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
-	"github.com/lingo-services/profile/internal/infrastructure/postgres"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
@@ -86,17 +84,8 @@ func outboxCommand() *cobra.Command {
 }
 
 func withOutbox(ctx context.Context, url string, run func(services.OutboxService) error) error {
-	pool, closePool, err := postgres.NewPool(ctx, &confpb.Data_Postgres{Url: url, MaxConns: 1})
-	if err != nil {
-		return err
-	}
-	defer closePool()
-	// Publishers notice what is changed here by the epochs of their lanes, within a renewal of their leases; a
-	// wake-up would find them before that.
-	store := repositories.NewStore(pool, repositories.TxOptions{
-		StatementTimeout: outboxStatementTimeout, LockTimeout: outboxStatementTimeout, MaxAttempts: 10,
-	}, repositories.NoWaker{})
-	return run(services.NewOutboxService(store))
+	limits := repositories.TxOptions{StatementTimeout: outboxStatementTimeout, LockTimeout: outboxStatementTimeout, MaxAttempts: 10}
+	return withStore(ctx, url, limits, func(store *repositories.Store) error { return run(services.NewOutboxService(store)) })
 }
 
 // print writes v as a line of JSON, or text.
@@ -142,12 +131,7 @@ func (o *outboxTool) status(ctx context.Context, outbox services.OutboxService) 
 	return table.Flush()
 }
 
-func counted(n int64) string {
-	if n >= po.OutboxCountLimit {
-		return fmt.Sprintf("%d or more", n)
-	}
-	return strconv.FormatInt(n, 10)
-}
+func counted(n int64) string { return orMore(n, po.OutboxCountLimit) }
 
 func (o *outboxTool) list(ctx context.Context, outbox services.OutboxService) error {
 	q, err := o.query()

@@ -7,8 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
-	"github.com/lingo-services/profile/internal/infrastructure/postgres"
+	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
 )
@@ -25,13 +24,12 @@ func statsCommand() *cobra.Command {
 }
 
 func verifyStats(cmd *cobra.Command, url string) error {
-	pool, closePool, err := postgres.NewPool(cmd.Context(), &confpb.Data_Postgres{Url: url, MaxConns: 1})
-	if err != nil {
+	var drift []po.StatsDrift
+	limits := repositories.TxOptions{StatementTimeout: recountTimeout, LockTimeout: time.Second, MaxAttempts: 1}
+	err := withStore(cmd.Context(), url, limits, func(store *repositories.Store) (err error) {
+		drift, err = services.NewVideoStatsService(store).Verify(cmd.Context())
 		return err
-	}
-	defer closePool()
-	store := repositories.NewStore(pool, repositories.TxOptions{StatementTimeout: recountTimeout, LockTimeout: time.Second, MaxAttempts: 1}, repositories.NoWaker{})
-	drift, err := services.NewVideoStatsService(store).Verify(cmd.Context())
+	})
 	if err != nil {
 		return err
 	}
