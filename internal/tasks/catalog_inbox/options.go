@@ -16,7 +16,8 @@ type Options struct {
 	Streams int
 	// Patience is how long a batch is tried while the database cannot serve; then it is given back.
 	Patience time.Duration
-	// BackoffMin and BackoffMax bound the wait between two tries; full jitter.
+	// Between two tries it waits half of BackoffMin, and anything up to a ceiling that doubles from BackoffMin to
+	// BackoffMax.
 	BackoffMin, BackoffMax time.Duration
 }
 

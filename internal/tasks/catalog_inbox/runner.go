@@ -81,19 +81,20 @@ func (r *Runner) begin(stop, abandon context.CancelFunc) bool {
 	return !r.stopped
 }
 
-// check finds out about a wrong name at once; a client would retry in silence. Who may consume may not always
-// ask, so that being refused an answer says nothing.
+// check finds out about a wrong name at once; a client would retry in silence. Every other answer says nothing: who
+// may consume may not always ask, and a broker that is away comes back.
 func (r *Runner) check(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	_, err := r.client.SubscriptionAdminClient.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: name})
-	switch status.Code(err) {
+	switch status.Code(err) { //nolint:exhaustive // the rest are alike
 	case codes.OK, codes.PermissionDenied:
 		return nil
 	case codes.NotFound:
 		return fmt.Errorf("subscription %s does not exist (messaging.catalog_inbox.subscription_id)", name)
 	default:
-		return fmt.Errorf("ask Pub/Sub for subscription %s: %w", name, err)
+		r.log.Warn("the broker does not answer; receiving begins when it does", "error", err)
+		return nil
 	}
 }
 

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"cloud.google.com/go/pubsub/v2/pstest"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
 
 	videov1 "github.com/lingo-services/profile/internal/clients/catalog/video/v1"
 	"github.com/lingo-services/profile/internal/models"
@@ -170,4 +172,14 @@ func TestA99_StartAndStop(t *testing.T) {
 	require.NoError(t, r.Stop(t.Context()))
 	require.Equal(t, 1, r.counts[cataloginbox.Applied], "what is in hand is finished")
 	s.requireDrained(t, id)
+}
+
+// A broker that cannot answer at the start is received from when it can.
+func TestA99_ABrokerInTroubleAtTheStartIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := openOn(t, testkit.NewBroker(t, pstest.WithErrorInjection("GetSubscription", codes.Internal, "in trouble")))
+	s.start(t)
+	id := s.send(t, created(testkit.NewVideo(), 1))
+	s.requireDrained(t, id)
+	require.Equal(t, int64(1), s.inboxCount(t, "processed"))
 }
