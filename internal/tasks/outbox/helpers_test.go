@@ -174,6 +174,12 @@ func (w *watcher) Backlog(events int64) {
 	w.backlog = events
 }
 
+func (w *watcher) estimate() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.backlog
+}
+
 func (w *watcher) last() outbox.Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -310,6 +310,7 @@ func TestReportTellsLagAndBacklogWithoutCounting(t *testing.T) {
 	s.DB.Exec(t, "UPDATE profile.outbox_events SET created_at = created_at - interval '90 seconds'")
 	require.Eventually(t, func() bool { return p.last().Lag > 89*time.Second && p.last().Lanes == 16 }, patience, tick)
 	require.Less(t, p.last().Lag, 150*time.Second)
+	require.Eventually(t, func() bool { return p.estimate() == 7 }, patience, tick)
 }
 
 // Buckets keep the order of every user in them.

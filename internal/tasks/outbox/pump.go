@@ -25,7 +25,10 @@ type pump struct {
 	lanes map[int32]*lane
 	// snapshot is what the database showed when the lanes were read last.
 	snapshot string
-	keys     map[string]*key
+	// highest id read. Lanes that were read to their end go on from there, however few events they have: deleted
+	// rows below, which a long transaction keeps, are not walked again.
+	highest int64
+	keys    map[string]*key
 	// retrying are the probing keys that wait for their retryAt.
 	retrying map[string]*key
 	// inHand are events read and not forgotten yet.
@@ -65,7 +68,7 @@ func newPump(opts Options, store Store, topic Topic, alarm Alarm, observer Obser
 	return &pump{
 		opts: opts, store: store, topic: topic, alarm: alarm, observer: observer, log: log,
 		lanes: map[int32]*lane{}, keys: map[string]*key{}, retrying: map[string]*key{}, inHand: map[int64]*event{},
-		settled: newMailbox[*group](), pollGap: fastestPoll, lagAt: time.Now(),
+		settled: newMailbox[*group](), pollGap: fastestPoll, lagAt: time.Now(), reportAt: time.Now().Add(reportEvery),
 	}
 }
 
@@ -210,6 +213,7 @@ func (p *pump) accept(ctx context.Context, deliveries []po.Delivery, request po.
 	byKey := map[string]*group{}
 	for _, d := range deliveries {
 		l := p.lanes[d.Lane]
+		p.highest = max(p.highest, d.ID)
 		if d.ID > l.after {
 			l.after = d.ID
 			fresh[d.Lane]++
@@ -232,7 +236,9 @@ func (p *pump) accept(ctx context.Context, deliveries []po.Delivery, request po.
 	p.hungry = false
 	for _, c := range request.Lanes {
 		l := p.lanes[c.Number]
-		l.more = fresh[c.Number] >= c.Limit
+		if l.more = fresh[c.Number] >= c.Limit; !l.more {
+			l.after = max(l.after, p.highest) // nothing below that the snapshot showed is unread
+		}
 		p.hungry = p.hungry || l.more
 	}
 	p.schedulePoll(now, len(deliveries) > 0)
@@ -301,7 +307,7 @@ func (p *pump) databaseFailed(err error) {
 
 // startOver reads every lane from its start again.
 func (p *pump) startOver() {
-	p.snapshot = ""
+	p.snapshot, p.highest = "", 0
 	for number := range p.lanes {
 		p.rewind(number)
 	}
