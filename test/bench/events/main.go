@@ -32,7 +32,7 @@ func run(ctx context.Context) (err error) {
 	var s sizes
 	flag.IntVar(&s.rounds, "rounds", 5, "turns of each contestant")
 	flag.IntVar(&s.events, "events", 200_000, "events of a turn")
-	flag.IntVar(&s.few, "few", 2_000, "events of a turn of the textbook poller, which is slow")
+	flag.IntVar(&s.few, "few", 10_000, "events of a turn of the textbook poller, which is slow")
 	flag.DurationVar(&s.held, "held", 3*time.Minute, "how long a transaction is held open; 0 leaves that row out")
 	flag.Parse()
 	w, err := newWorld(ctx)
@@ -80,7 +80,7 @@ func (w *world) round(ctx context.Context, s sizes, r *report) error {
 		r.add(drain, "ours / textbook", "", cost.rate/textbook.rate)
 		r.cost("textbook", textbook)
 	}
-	insert, work, err := w.river(ctx, s.few*5)
+	insert, work, err := w.river(ctx, s.few)
 	if err != nil {
 		return fmt.Errorf("river: %w", err)
 	}

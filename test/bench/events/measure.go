@@ -9,8 +9,11 @@ import (
 type cost struct {
 	// rate is events a second.
 	rate float64
-	// walBytes the server wrote, statements it was sent (BEGIN and COMMIT included), and row versions that died.
-	walBytes, statements, deadTuples float64
+	// start is how long the first event took, when that was asked for; it is part of rate.
+	start time.Duration
+	// walBytes the server wrote, roundTrips to it, statements it was sent (BEGIN, its settings and COMMIT
+	// included), and row versions that died.
+	walBytes, roundTrips, statements, deadTuples float64
 }
 
 // measure runs move, which moves n events and says how long that took.
@@ -20,18 +23,21 @@ func (w *world) measure(ctx context.Context, n int, move func() (time.Duration, 
 	if err != nil {
 		return c, err
 	}
-	statements := w.statements.n.Load()
+	roundTrips, statements := w.statements.trips.Load(), w.statements.n.Load()
 	took, err := move()
 	if err != nil {
 		return c, err
 	}
-	statements = w.statements.n.Load() - statements
+	roundTrips, statements = w.statements.trips.Load()-roundTrips, w.statements.n.Load()-statements
 	walAfter, deadAfter, err := w.serverCounters(ctx)
 	if err != nil {
 		return c, err
 	}
 	each := func(total int64) float64 { return float64(total) / float64(n) }
-	return cost{rate: float64(n) / took.Seconds(), walBytes: each(walAfter - wal), statements: each(statements), deadTuples: each(deadAfter - dead)}, nil
+	return cost{
+		rate: float64(n) / took.Seconds(), walBytes: each(walAfter - wal), roundTrips: each(roundTrips), statements: each(statements),
+		deadTuples: each(deadAfter - dead),
+	}, nil
 }
 
 // serverCounters reads bytes of write-ahead log and dead row versions so far. Statistics of other connections

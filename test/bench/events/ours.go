@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,21 +16,25 @@ import (
 	"github.com/lingo-services/profile/internal/tasks/outbox"
 )
 
-// tally is an outbox.Observer that says when a number of events have been published.
+// tally is an outbox.Observer that says when the first and when a number of events have been published.
 type tally struct {
 	published, target atomic.Int64
-	reached           chan struct{}
+	begun, reached    chan struct{}
 }
 
 func newTally(target int) *tally {
-	t := &tally{reached: make(chan struct{})}
+	t := &tally{begun: make(chan struct{}), reached: make(chan struct{})}
 	t.target.Store(int64(target))
 	return t
 }
 
 // Published implements outbox.Observer.
 func (t *tally) Published(string, time.Duration) {
-	if t.published.Add(1) == t.target.Load() {
+	n := t.published.Add(1)
+	if n == 1 {
+		close(t.begun)
+	}
+	if n == t.target.Load() {
 		close(t.reached)
 	}
 }
@@ -75,19 +80,25 @@ func (w *world) ours(ctx context.Context, users, n int) (cost, error) {
 	if err := w.fill(ctx, events(users, n)); err != nil {
 		return cost{}, err
 	}
-	return w.measure(ctx, n, func() (time.Duration, error) {
+	var start time.Duration
+	c, err := w.measure(ctx, n, func() (time.Duration, error) {
 		t := newTally(n)
 		begin := time.Now()
 		stop, err := w.publish(ctx, t)
 		if err != nil {
 			return 0, err
 		}
-		select {
-		case <-t.reached:
-		case <-ctx.Done():
-			return 0, fmt.Errorf("drain: %w", ctx.Err())
+		for _, signal := range []chan struct{}{t.begun, t.reached} {
+			select {
+			case <-signal:
+				start = cmp.Or(start, time.Since(begin))
+			case <-ctx.Done():
+				return 0, fmt.Errorf("drain: %w", ctx.Err())
+			}
 		}
 		took := time.Since(begin)
 		return took, stop()
 	})
+	c.start = start
+	return c, err
 }

@@ -29,6 +29,7 @@ func (r *report) add(row, who, unit string, value float64) {
 
 func (r *report) cost(who string, c cost) {
 	r.add("WAL per event", who, "bytes", c.walBytes)
+	r.add("round trips per event", who, "", c.roundTrips)
 	r.add("statements per event", who, "", c.statements)
 	r.add("dead tuples per event", who, "", c.deadTuples)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,8 @@ import (
 // world is what every contestant shares: one Postgres with fsync on, one broker.
 type world struct {
 	conf *confpb.Bootstrap
+	// superURL is for housekeeping.
+	superURL string
 	// pool is for filling and measuring, worker for what is measured: its statements are counted.
 	pool, worker *pgxpool.Pool
 	statements   *counter
@@ -55,7 +58,7 @@ func newWorld(ctx context.Context) (w *world, err error) {
 	if w.conf, err = devstack.Conf(nil); err != nil {
 		return w, err
 	}
-	w.conf.Data.Postgres.Url = pg.OwnerURL("")
+	w.conf.Data.Postgres.Url, w.superURL = pg.OwnerURL(""), pg.SuperURL("")
 	w.broker = pstest.NewServer(pstest.ServerReactorOption{FuncName: "Publish", Reactor: w.accepted})
 	w.close = append(w.close, w.broker.Close)
 	w.conf.Messaging.Pubsub.EmulatorHost = w.broker.Addr
@@ -94,6 +97,21 @@ func (w *world) newPool(ctx context.Context, tracer pgx.QueryTracer) (*pgxpool.P
 	return pool, err
 }
 
+// rest does now what the server would do in the background after a heavy turn.
+func (w *world) rest(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, w.superURL)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	for _, sql := range []string{"VACUUM", "CHECKPOINT"} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return nil
+}
+
 // store runs transactions on pool; filling takes long statements.
 func (w *world) store(pool *pgxpool.Pool, waker repositories.Waker) *repositories.Store {
 	limits := config.TxOptions(w.conf.GetData().GetPostgres())
@@ -109,12 +127,16 @@ func (w *world) Close() (err error) {
 	return err
 }
 
-// counter counts statements sent to the database.
-type counter struct{ n atomic.Int64 }
+// counter counts statements sent to the database, and how many times some were sent.
+type counter struct{ trips, n atomic.Int64 }
 
 // TraceQueryStart implements pgx.QueryTracer.
-func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	c.trips.Add(1)
 	c.n.Add(1)
+	if strings.HasPrefix(data.SQL, "begin") {
+		c.n.Add(int64(strings.Count(data.SQL, ";"))) // its settings
+	}
 	return ctx
 }
 
