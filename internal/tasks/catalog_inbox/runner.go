@@ -87,7 +87,7 @@ func (r *Runner) check(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	_, err := r.client.SubscriptionAdminClient.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: name})
-	switch status.Code(err) { //nolint:exhaustive // the rest are alike
+	switch status.Code(err) {
 	case codes.OK, codes.PermissionDenied:
 		return nil
 	case codes.NotFound:
