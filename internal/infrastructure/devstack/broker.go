@@ -15,7 +15,7 @@ import (
 	infrapubsub "github.com/lingo-services/profile/internal/infrastructure/pubsub"
 )
 
-// Broker is a reachable Pub/Sub with our topics and subscriptions.
+// Broker is a reachable Pub/Sub with our topics and the subscription of the inbox.
 type Broker struct {
 	// Addr is host:port, as PUBSUB_EMULATOR_HOST spells it.
 	Addr string
@@ -39,7 +39,7 @@ func StartBroker(ctx context.Context, conf *confpb.Messaging) (*Broker, error) {
 	return b, nil
 }
 
-// declare creates topics and subscriptions that do not exist.
+// declare creates the topics and the inbox's subscription where they do not exist.
 func declare(ctx context.Context, conf *confpb.Messaging) error {
 	client, closeClient, err := infrapubsub.NewClient(ctx, conf)
 	if err != nil {
@@ -51,28 +51,21 @@ func declare(ctx context.Context, conf *confpb.Messaging) error {
 		project = infrapubsub.DevProject
 	}
 	name := func(kind, id string) string { return fmt.Sprintf("projects/%s/%s/%s", project, kind, id) }
-	ours := &pubsubpb.Subscription{Topic: name("topics", conf.GetPubsub().GetTopicId())}
-	if id := conf.GetPubsub().GetSubscriptionId(); id != "" {
-		ours.Name = name("subscriptions", id)
+	topics := []string{name("topics", conf.GetPubsub().GetTopicId()), name("topics", inbox.GetTopicId())}
+	catalogs := &pubsubpb.Subscription{
+		Topic: name("topics", inbox.GetTopicId()), Name: name("subscriptions", inbox.GetSubscriptionId()), EnableMessageOrdering: true,
 	}
-	catalogs := &pubsubpb.Subscription{Topic: name("topics", inbox.GetTopicId()), Name: name("subscriptions", inbox.GetSubscriptionId())}
 	if id := inbox.GetDeadLetterTopicId(); id != "" {
 		catalogs.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: name("topics", id), MaxDeliveryAttempts: inbox.GetMaxDeliveries()}
-		if err := createTopic(ctx, client, catalogs.GetDeadLetterPolicy().GetDeadLetterTopic()); err != nil {
+		topics = append(topics, catalogs.GetDeadLetterPolicy().GetDeadLetterTopic())
+	}
+	for _, topic := range topics {
+		if err := createTopic(ctx, client, topic); err != nil {
 			return err
 		}
 	}
-	for _, s := range []*pubsubpb.Subscription{ours, catalogs} {
-		if err := createTopic(ctx, client, s.GetTopic()); err != nil {
-			return err
-		}
-		if s.GetName() == "" {
-			continue
-		}
-		s.EnableMessageOrdering = true
-		if _, err := client.SubscriptionAdminClient.CreateSubscription(ctx, s); err != nil && !exists(err) {
-			return fmt.Errorf("create subscription %s: %w", s.GetName(), err)
-		}
+	if _, err := client.SubscriptionAdminClient.CreateSubscription(ctx, catalogs); err != nil && !exists(err) {
+		return fmt.Errorf("create subscription %s: %w", catalogs.GetName(), err)
 	}
 	return nil
 }

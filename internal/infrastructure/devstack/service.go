@@ -1,5 +1,5 @@
 // Package devstack runs everything a developer needs in one process tree: Postgres, broker, migrations,
-// seed data and the API. It is what `make run` starts.
+// seed data, the API, publisher, inbox and maintenance. It is what `make run` starts.
 package devstack
 
 import (

@@ -1073,8 +1073,6 @@ type Messaging_Pubsub struct {
 	ProjectId string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
 	// Where our events go. Catalog's deployed consumer listens on profile.engagement.events.
 	TopicId string `protobuf:"bytes,2,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
-	// What `profilectl events tail` and development read; the service itself needs none.
-	SubscriptionId string `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
 	// host:port of an emulator; PUBSUB_EMULATOR_HOST sets it.
 	EmulatorHost string `protobuf:"bytes,4,opt,name=emulator_host,json=emulatorHost,proto3" json:"emulator_host,omitempty"`
 	// How long one Publish call may take. Never shorter than the client library's 60 s: giving up early
@@ -1124,13 +1122,6 @@ func (x *Messaging_Pubsub) GetProjectId() string {
 func (x *Messaging_Pubsub) GetTopicId() string {
 	if x != nil {
 		return x.TopicId
-	}
-	return ""
-}
-
-func (x *Messaging_Pubsub) GetSubscriptionId() string {
-	if x != nil {
-		return x.SubscriptionId
 	}
 	return ""
 }
@@ -1478,19 +1469,18 @@ const file_conf_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\tB\n" +
 	"\xbaH\x04r\x02\x10\b\x80\x01\x01R\x05token\x12E\n" +
 	"\x05roles\x18\x03 \x03(\tB/\xbaH,\x92\x01)\b\x01\"%r#R\x06readerR\x06writerR\n" +
-	"complianceR\x05adminR\x05roles\"\xcb\f\n" +
+	"complianceR\x05adminR\x05roles\"\xb9\f\n" +
 	"\tMessaging\x12>\n" +
 	"\x06pubsub\x18\x01 \x01(\v2\x1e.profile.conf.Messaging.PubsubB\x06\xbaH\x03\xc8\x01\x01R\x06pubsub\x12Q\n" +
 	"\rcatalog_inbox\x18\x02 \x01(\v2$.profile.conf.Messaging.CatalogInboxB\x06\xbaH\x03\xc8\x01\x01R\fcatalogInbox\x12>\n" +
-	"\x06outbox\x18\x03 \x01(\v2\x1e.profile.conf.Messaging.OutboxB\x06\xbaH\x03\xc8\x01\x01R\x06outbox\x1a\xe9\x01\n" +
+	"\x06outbox\x18\x03 \x01(\v2\x1e.profile.conf.Messaging.OutboxB\x06\xbaH\x03\xc8\x01\x01R\x06outbox\x1a\xd7\x01\n" +
 	"\x06Pubsub\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\tR\tprojectId\x12\"\n" +
-	"\btopic_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\atopicId\x12'\n" +
-	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12#\n" +
+	"\btopic_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\atopicId\x12#\n" +
 	"\remulator_host\x18\x04 \x01(\tR\femulatorHost\x12N\n" +
 	"\x0fpublish_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\n" +
-	"\xbaH\a\xaa\x01\x042\x02\b<R\x0epublishTimeout\x1a\xcd\x05\n" +
+	"\xbaH\a\xaa\x01\x042\x02\b<R\x0epublishTimeoutJ\x04\b\x03\x10\x04R\x0fsubscription_id\x1a\xcd\x05\n" +
 	"\x06Outbox\x12 \n" +
 	"\x05batch\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x01R\x05batch\x124\n" +
