@@ -16,7 +16,7 @@ help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 .PHONY: run
-run: ## Start Postgres, broker, migrations, seed data and the API (EPHEMERAL=1 forgets the data)
+run: ## Start Postgres, broker, migrations, seed data, API, publisher, inbox and maintenance (EPHEMERAL=1 forgets the data)
 	@mkdir -p $(BIN) && go build -o $(BIN)/profilectl ./cmd/profilectl
 	@exec $(BIN)/profilectl dev $(if $(EPHEMERAL),--ephemeral)
 
@@ -108,7 +108,15 @@ e2e: $(BIN)/grpcurl ## Start the stack and run the end-to-end script against it
 	test/e2e/run.sh
 
 .PHONY: check
-check: lint generate-check test cover e2e ## Everything CI checks
+check: ## Everything CI checks, in its order (.ci/run)
+	$(MAKE) generate-check
+	$(MAKE) lint
+	$(MAKE) test
+	$(MAKE) cover
+	$(MAKE) matrix
+	$(MAKE) fuzz FUZZTIME=1000x
+	$(MAKE) e2e
+	$(MAKE) chaos ROUNDS=3
 
 .PHONY: tools
 tools: $(BIN)/buf $(BIN)/sqlc $(BIN)/golangci-lint $(BIN)/grpcurl ## Build the pinned tools into .bin
