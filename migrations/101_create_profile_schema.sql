@@ -222,7 +222,9 @@ CREATE TABLE IF NOT EXISTS profile.outbox_lanes (
 );
 INSERT INTO profile.outbox_lanes (lane) SELECT generate_series(0, 15) ON CONFLICT DO NOTHING;
 
--- For operators: the log joined with the queue under the names of the outbox template.
+-- For operators: the log joined with the queue under the names of the outbox template, except that published is
+-- a boolean instead of published_at (rows leave the queue when they are published). locked_at is the end of the
+-- lane's lease, and available_at is informational.
 CREATE OR REPLACE VIEW profile.outbox_status WITH (security_invoker = true) AS
 SELECT e.id, e.event_id, e.aggregate_type, e.aggregate_id, e.event_type, e.ordering_key, e.version,
        e.payload, e.headers, e.occurred_at, e.created_at, d.available_at,
