@@ -71,7 +71,7 @@ func (s *Store) Write(ctx context.Context, actor models.Actor, fn func(ctx conte
 // page. Estimates that look over row security and optional filters would now and then rather collect and
 // sort all of a user's rows. A sort that cannot be avoided (the recount) is priced so high then that it would
 // be compiled first; nothing here is worth that.
-const PlannerSettings = "select set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('jit', 'off', true)"
+const PlannerSettings = "set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off"
 
 // Read is Write with a read-only transaction.
 func (s *Store) Read(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *Tx) error) error {
@@ -80,9 +80,9 @@ func (s *Store) Read(ctx context.Context, actor models.Actor, fn func(ctx contex
 
 // queueSettings hold in transactions on the queue, which walk indexes in order whatever the statistics of a
 // table that is empty one moment and full the next would suggest, and plan once: ten partitions take a millisecond.
-const queueSettings = "select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), " +
-	"set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true), " +
-	"set_config('plan_cache_mode', 'force_generic_plan', true), set_config('synchronous_commit', 'off', true)"
+const queueSettings = "set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_hashjoin = off; " +
+	"set local enable_mergejoin = off; set local jit = off; set local plan_cache_mode = force_generic_plan; " +
+	"set local synchronous_commit = off"
 
 // Queue is Write with the planner kept on the queue's indexes, and without waiting for the disk: a crash of the
 // server may undo the last moments, which must do no harm.
@@ -114,8 +114,7 @@ func (s *Store) once(ctx context.Context, begin string, actor models.Actor, fn f
 	if actor.IsService() {
 		role, user = "service", ""
 	}
-	begin = fmt.Sprintf("%s; select set_config('statement_timeout', '%d', true), set_config('lock_timeout', '%d', true), "+
-		"set_config('app.role', '%s', true), set_config('app.user_id', '%s', true)",
+	begin = fmt.Sprintf("%s; set local statement_timeout = %d; set local lock_timeout = %d; set local app.role = '%s'; set local app.user_id = '%s'",
 		begin, s.opts.StatementTimeout.Milliseconds(), s.opts.LockTimeout.Milliseconds(), role, user)
 	var wroteEvents bool
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
