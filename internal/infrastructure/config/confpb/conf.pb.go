@@ -1148,7 +1148,7 @@ type Messaging_Outbox struct {
 	Batch int32 `protobuf:"varint,1,opt,name=batch,proto3" json:"batch,omitempty"`
 	// Events handed to the broker and not acknowledged yet; at least batch.
 	MaxOutstanding int32 `protobuf:"varint,2,opt,name=max_outstanding,json=maxOutstanding,proto3" json:"max_outstanding,omitempty"`
-	// How long the client library waits for more events of a key. What one read found is handed over at once.
+	// How long the client library waits for more events of a key, while there is more than what one read found.
 	Linger *durationpb.Duration `protobuf:"bytes,3,opt,name=linger,proto3" json:"linger,omitempty"`
 	// A silent instance loses its lanes after this (database time).
 	Lease *durationpb.Duration `protobuf:"bytes,4,opt,name=lease,proto3" json:"lease,omitempty"`
