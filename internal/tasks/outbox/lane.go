@@ -211,8 +211,13 @@ func (p *pump) leave(ctx context.Context) {
 	}
 	if p.outstanding > 0 {
 		p.log.Warn("stopped before the broker answered; the events will be sent again", "count", p.outstanding)
-		go p.topic.Stop()
+		go p.stopTopic()
 		return
 	}
+	p.stopTopic()
+}
+
+func (p *pump) stopTopic() {
+	p.flushing.Wait()
 	p.topic.Stop()
 }

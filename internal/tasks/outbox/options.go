@@ -38,7 +38,7 @@ const (
 	fastestPoll = 2 * time.Millisecond
 	slowestPoll = 250 * time.Millisecond
 	// Acknowledgements wait this long for more of them, or for the next read.
-	forgetDelay = 5 * time.Millisecond
+	forgetDelay = 20 * time.Millisecond
 	// After a failure of the broker it has to take this many events of a lane before it gets more.
 	trialRoom = 16
 	// How often the observer is told how things stand.
@@ -50,6 +50,8 @@ const (
 type Topic interface {
 	Publish(ctx context.Context, m *pubsub.Message) *pubsub.PublishResult
 	ResumePublish(orderingKey string)
+	// Flush sends at once what lingers, and returns when the broker answered.
+	Flush()
 	// Stop sends what it still has and waits for it.
 	Stop()
 }

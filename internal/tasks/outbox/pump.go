@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/lingo-services/profile/internal/models"
@@ -39,6 +40,8 @@ type pump struct {
 	// outstanding events wait for the broker.
 	outstanding int
 	settled     *mailbox[*group]
+	// flushing calls must end before the topic is stopped.
+	flushing sync.WaitGroup
 
 	// hungry: there is something to read, as far as we know.
 	hungry  bool
@@ -242,8 +245,12 @@ func (p *pump) accept(ctx context.Context, deliveries []po.Delivery, request po.
 		p.hungry = p.hungry || l.more
 	}
 	p.schedulePoll(now, len(deliveries) > 0)
+	idle := p.outstanding == 0
 	for _, g := range groups {
 		p.send(ctx, g)
+	}
+	if idle && !p.hungry && len(groups) > 0 {
+		p.flushing.Go(p.topic.Flush) // lingering for more is a third of the latency of an event that comes alone
 	}
 	return len(groups) > 0
 }
