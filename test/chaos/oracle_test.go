@@ -81,3 +81,12 @@ func TestPercentile(t *testing.T) {
 	require.Equal(t, time.Duration(51), percentile(sample, 0.5))
 	require.Zero(t, percentile(nil, 0.5))
 }
+
+// A mutant whose text has moved on would be found out only by whoever runs them all.
+func TestMutantsFitTheSources(t *testing.T) {
+	t.Chdir("../..")
+	for _, m := range mutants() {
+		_, err := m.overlay(t.TempDir())
+		require.NoError(t, err, m.name)
+	}
+}
