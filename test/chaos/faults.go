@@ -68,7 +68,7 @@ func publisherFaults() []*fault {
 		{name: "broker-outage-60s", setup: setup{publishers: 2, shipped: true}, strike: longOutage, full: 1, long: true},
 		{name: "broker-stalled", setup: pair, strike: brokerStalled, slack: reconnect},
 		{name: "retention", setup: setup{publishers: 1, consumers: 1}, play: retention, full: 1},
-		{name: "poisoned-key", setup: patient, play: poisonedKey, finish: judgePoison, full: 10, alone: true},
+		{name: "poisoned-key", setup: patient, play: poisonedKey, unsure: poisonSpreads, finish: judgePoison, full: 10, alone: true},
 		{name: "pgbouncer-replay-under-load", setup: setup{publishers: 2, pooled: true}, strike: replayUnderLoad, harmless: true},
 		{name: "pgbouncer-killed-publisher", setup: setup{publishers: 2, pooled: true}, strike: publisherKilled},
 	}

@@ -224,7 +224,8 @@ func (c *campaign) play(ctx context.Context, r *rig, f *fault) *tally {
 			w.close(ctx)
 		}
 	}()
-	for i := range c.roundsOf(f) {
+	rounds := c.roundsOf(f)
+	for i := 0; i < rounds; i++ {
 		if t.failed == c.failures || ctx.Err() != nil {
 			break
 		}
@@ -248,6 +249,9 @@ func (c *campaign) play(ctx context.Context, r *rig, f *fault) *tally {
 				w.close(ctx)
 				w = nil
 			}
+		}
+		if i == rounds-1 && f.unsure != nil && f.unsure(t) {
+			rounds = max(rounds, f.full)
 		}
 	}
 	if f.finish != nil {

@@ -106,14 +106,25 @@ func (s *stretches) add(sample []time.Duration) {
 	s.events += len(sample)
 }
 
+// poisonFigures are the others' p99 without and with poison, and what the second may be.
+func poisonFigures(t *tally) (plain, poisoned, limit time.Duration) {
+	plain, poisoned = percentile(t.plain.p99, 0.5), percentile(t.poisoned.p99, 0.5)
+	return plain, poisoned, max(time.Duration(poisonFactor*float64(plain)), plain+poisonFloor)
+}
+
+func poisonSpreads(t *tally) bool {
+	_, poisoned, limit := poisonFigures(t)
+	return poisoned > limit
+}
+
 // judgePoison compares the medians of the rounds' 99th percentiles: a burst of other work on the machine, which
 // hits some rounds, is no coupling of keys, which would hit all.
 func judgePoison(t *tally) {
-	plain, poisoned := percentile(t.plain.p99, 0.5), percentile(t.poisoned.p99, 0.5)
+	plain, poisoned, limit := poisonFigures(t)
 	t.notes = []string{fmt.Sprintf("other keys, commit to broker, medians of %d rounds: p99 %s without poison (%d events), %s with (%d events); p50 %s and %s",
 		t.rounds, plain.Round(10*time.Microsecond), t.plain.events, poisoned.Round(10*time.Microsecond), t.poisoned.events,
 		percentile(t.plain.p50, 0.5).Round(10*time.Microsecond), percentile(t.poisoned.p50, 0.5).Round(10*time.Microsecond))}
-	if limit := max(time.Duration(poisonFactor*float64(plain)), plain+poisonFloor); poisoned > limit {
+	if poisoned > limit {
 		t.problems = append(t.problems, fmt.Sprintf("I6: with a poisoned key the others' p99 is %s, without %s, allowed are %s\n  again: make chaos FAULT=%s SEED=%d ROUNDS=%d",
 			poisoned, plain, limit, t.fault, t.seed, t.rounds))
 	}

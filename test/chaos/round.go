@@ -31,6 +31,8 @@ type fault struct {
 	alone bool
 	// play replaces the whole round; nil is the usual one.
 	play func(ctx context.Context, r *round) error
+	// unsure: a few rounds look bad, and as many as a report has must tell; nil for never.
+	unsure func(t *tally) bool
 	// finish judges all rounds together; nil when there is nothing more to say.
 	finish func(t *tally)
 }
