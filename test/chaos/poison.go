@@ -13,7 +13,7 @@ import (
 	"github.com/lingo-services/profile/internal/models"
 )
 
-// What one poisoned key may cost the others (I6): a fifth, or the noise of a machine that others use too.
+// What one poisoned key may cost the others (I6): a fifth. The floor is the noise of a machine that others use too.
 const (
 	poisonFactor = 1.2
 	poisonFloor  = 3 * time.Millisecond
@@ -109,7 +109,7 @@ func (s *stretches) add(sample []time.Duration) {
 // poisonFigures are the others' p99 without and with poison, and what the second may be.
 func poisonFigures(t *tally) (plain, poisoned, limit time.Duration) {
 	plain, poisoned = percentile(t.plain.p99, 0.5), percentile(t.poisoned.p99, 0.5)
-	return plain, poisoned, max(time.Duration(poisonFactor*float64(plain)), plain+poisonFloor)
+	return plain, poisoned, time.Duration(poisonFactor*float64(plain)) + poisonFloor
 }
 
 func poisonSpreads(t *tally) bool {
