@@ -9,6 +9,7 @@ package main
 import (
 	"context"
 	"github.com/lingo-services/profile/internal/controllers"
+	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/controllers/dto"
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
@@ -29,10 +30,13 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 		return nil, nil, err
 	}
 	authenticator := config.Authenticator(conf)
+	settings := config.Admission(conf)
+	metrics := observability.NewMetrics()
+	admissionMetrics := observability.NewAdmissionMetrics(metrics)
+	doors := admission.NewDoors(settings, admissionMetrics)
 	timeouts := config.Timeouts(conf)
 	enabled := config.EnableAPI(conf, log)
-	metrics := observability.NewMetrics()
-	baseHandler, err := controllers.NewBaseHandler(authenticator, timeouts, enabled, log, metrics)
+	baseHandler, err := controllers.NewBaseHandler(authenticator, doors, timeouts, enabled, log, metrics)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/controllers/dto"
 	"github.com/lingo-services/profile/internal/controllers/identity"
 	"github.com/lingo-services/profile/internal/controllers/problem"
@@ -46,6 +47,7 @@ type RequestObserver interface {
 // BaseHandler is what every method needs before its handler runs.
 type BaseHandler struct {
 	auth     identity.Authenticator
+	doors    *admission.Doors
 	timeouts Timeouts
 	enabled  Enabled
 	log      *slog.Logger
@@ -57,11 +59,11 @@ type Enabled bool
 
 // NewBaseHandler refuses to start when a method has no policy. enabled false answers UNIMPLEMENTED to every
 // method (M22).
-func NewBaseHandler(auth identity.Authenticator, timeouts Timeouts, enabled Enabled, log *slog.Logger, observer RequestObserver) (*BaseHandler, error) {
+func NewBaseHandler(auth identity.Authenticator, doors *admission.Doors, timeouts Timeouts, enabled Enabled, log *slog.Logger, observer RequestObserver) (*BaseHandler, error) {
 	if err := checkPolicies(); err != nil {
 		return nil, err
 	}
-	return &BaseHandler{auth, timeouts, enabled, log, observer}, nil
+	return &BaseHandler{auth, doors, timeouts, enabled, log, observer}, nil
 }
 
 // Intercept wraps every unary call of the server. ProfileService gets its error mapping, log line, deadline
@@ -112,6 +114,11 @@ func (b *BaseHandler) serve(ctx context.Context, req any, policy Policy, handler
 	if subject, err = caller.Resolve(policy.Access, named); err != nil {
 		return subject, caller, nil, err
 	}
+	leave, err := b.doors.Enter(ctx, policy.Slots, subject.User)
+	if err != nil {
+		return subject, caller, nil, err
+	}
+	defer leave()
 	if err := malformed(ctx); err != nil {
 		return subject, caller, nil, models.ErrInvalidArgument.With(models.Violation{Description: "is not a valid message"}).Because(err)
 	}

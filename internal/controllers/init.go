@@ -3,8 +3,9 @@ package controllers
 import (
 	"github.com/google/wire"
 
+	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/controllers/dto"
 )
 
 // ProviderSet provides the handler and what stands before it.
-var ProviderSet = wire.NewSet(NewBaseHandler, NewProfileHandler, dto.NewDecoder)
+var ProviderSet = wire.NewSet(admission.NewDoors, NewBaseHandler, NewProfileHandler, dto.NewDecoder)

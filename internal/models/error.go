@@ -50,6 +50,7 @@ const (
 	ReasonInternal              Reason = "INTERNAL"
 	ReasonCancelled             Reason = "CANCELLED"
 	ReasonCounterOverflow       Reason = "COUNTER_OVERFLOW"
+	ReasonOverloaded            Reason = "OVERLOADED"
 )
 
 // Entry is everything the edges need to know about a reason.
@@ -85,6 +86,7 @@ var catalogue = map[Reason]Entry{
 	ReasonInternal:              {KindInternal, 500, false, "Something went wrong on our side."},
 	ReasonCancelled:             {KindCancelled, 499, false, "The caller gave up."},
 	ReasonCounterOverflow:       {KindInvalid, 400, false, "A total would become too large."},
+	ReasonOverloaded:            {KindExhausted, 429, true, "There is more to do than can be done in time; nothing was tried."},
 }
 
 // Reasons lists every reason, in no particular order.
@@ -139,6 +141,13 @@ func (e *Error) Because(err error) *Error {
 	return &c
 }
 
+// After returns a copy that says when to try again.
+func (e *Error) After(wait time.Duration) *Error {
+	c := *e
+	c.RetryAfter = wait
+	return &c
+}
+
 // With returns a copy with violations added.
 func (e *Error) With(violations ...Violation) *Error {
 	c := *e
@@ -181,4 +190,5 @@ var (
 	ErrInternal              = sentinel(ReasonInternal)
 	ErrCancelled             = sentinel(ReasonCancelled)
 	ErrCounterOverflow       = sentinel(ReasonCounterOverflow)
+	ErrOverloaded            = sentinel(ReasonOverloaded)
 )

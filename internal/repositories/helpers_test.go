@@ -160,3 +160,15 @@ func countTrue(values []bool) (n int) {
 	}
 	return n
 }
+
+// increment moves counters of videos that may have none yet.
+func increment(ctx context.Context, tx *repositories.Tx, deltas []po.StatsDelta) (map[models.VideoID]po.VideoStats, error) {
+	ids := make([]models.VideoID, len(deltas))
+	for i, d := range deltas {
+		ids[i] = d.VideoID
+	}
+	if err := tx.VideoStats.Ensure(ctx, ids); err != nil {
+		return nil, err
+	}
+	return tx.VideoStats.Increment(ctx, deltas)
+}

@@ -30,15 +30,17 @@ type UserStatsRepository interface {
 	// Lock creates missing rows and locks all of them in key order. It must be the first lock a
 	// transaction takes.
 	Lock(ctx context.Context, ids []models.UserID) (map[models.UserID]po.UserCounters, error)
+	// LockFree is Lock that leaves out the users somebody else has locked, so that it hardly waits.
+	LockFree(ctx context.Context, ids []models.UserID) (map[models.UserID]po.UserCounters, error)
 	// Increment moves locked counters and returns each user's last claimed event version.
 	Increment(ctx context.Context, deltas []po.UserDelta) (map[models.UserID]int64, error)
 }
 
 // EngagementRepository reads and writes profile.engagements.
 type EngagementRepository interface {
-	// Upsert applies commands to locked users and reports each one's effect, in order and length of cmds.
-	// Commands of one register apply in their order. A removal is a soft delete.
-	Upsert(ctx context.Context, cmds []po.FavoriteCommand) ([]po.FavoriteChange, error)
+	// Upsert applies commands of distinct registers to locked users and reports each one's effect, in order and
+	// length of cmds. A removal is a soft delete.
+	Upsert(ctx context.Context, cmds []po.FavoriteCommand, policy po.FavoritePolicy) ([]po.FavoriteChange, error)
 	// ListByUser returns one page, newest first; fewer rows than asked for only at the end.
 	ListByUser(ctx context.Context, q po.FavoriteQuery) ([]po.Favorite, error)
 	// CountByUser counts what all pages of q would show.
@@ -55,8 +57,8 @@ type WatchKey struct {
 
 // WatchLogRepository reads and writes profile.watch_logs.
 type WatchLogRepository interface {
-	// Lock returns the rows that exist, locked.
-	Lock(ctx context.Context, keys []WatchKey) (map[WatchKey]po.WatchLog, error)
+	// Get returns the rows that exist. Whoever means to write them has locked their users.
+	Get(ctx context.Context, keys []WatchKey) (map[WatchKey]po.WatchLog, error)
 	// UpsertProgress stores merged rows of distinct keys.
 	UpsertProgress(ctx context.Context, logs []po.WatchLog) error
 	// ListRecent returns one page, most recent first; fewer rows than asked for only at the end.
@@ -70,12 +72,16 @@ type VideoProjectionRepository interface {
 	UpsertFromCatalogEvent(ctx context.Context, changes []po.VideoChange) ([]models.VideoID, error)
 	// ListByIDs returns the rows that exist.
 	ListByIDs(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.Video, error)
+	// Facts returns what progress depends on, for every id.
+	Facts(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.VideoFacts, error)
 }
 
 // VideoStatsRepository reads and writes profile.video_stats.
 type VideoStatsRepository interface {
-	// Increment moves counters of distinct videos and returns them. Errors: models.ErrCounterOverflow, and
-	// models.ErrInternal when a counter would fall below zero, which aborts the transaction.
+	// Ensure creates the rows that do not exist. A transaction that needs it calls it before Increment, and once.
+	Ensure(ctx context.Context, ids []models.VideoID) error
+	// Increment moves counters of distinct videos that have rows, in the order of their ids, and returns them. Errors:
+	// models.ErrCounterOverflow; ErrCounterDrift when a counter would fall below zero, which aborts the transaction.
 	Increment(ctx context.Context, deltas []po.StatsDelta) (map[models.VideoID]po.VideoStats, error)
 	// BatchGet returns the rows that exist.
 	BatchGet(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.VideoStats, error)
@@ -153,12 +159,13 @@ type EventLogRepository interface {
 
 // IdempotencyRepository keeps answers of successful calls (S85).
 type IdempotencyRepository interface {
-	// Lock claims the record's scope until the transaction ends. Errors: models.ErrIdempotencyInProgress.
-	Lock(ctx context.Context, r po.IdempotencyRecord) error
-	// Get returns the kept answer of r's scope; found is false when there is none or it has expired.
-	Get(ctx context.Context, r po.IdempotencyRecord) (kept po.IdempotencyRecord, found bool, err error)
-	// Put keeps r for the retention.
-	Put(ctx context.Context, r po.IdempotencyRecord, retention time.Duration) error
+	// Lock claims the scopes of records until the transaction ends, and says of each whether it could: it waits for
+	// nobody.
+	Lock(ctx context.Context, records []po.IdempotencyRecord) (locked []bool, err error)
+	// Get returns the kept answers by the place of their record; those that are absent or have expired are left out.
+	Get(ctx context.Context, records []po.IdempotencyRecord) (map[int]po.IdempotencyRecord, error)
+	// Put keeps records of distinct scopes for the retention.
+	Put(ctx context.Context, records []po.IdempotencyRecord, retention time.Duration) error
 	// Prune forgets at most limit expired records and returns how many.
 	Prune(ctx context.Context, limit int32) (int64, error)
 }

@@ -14,56 +14,36 @@ import (
 
 type engagementRepo struct{ q *profiledb.Queries }
 
-type register struct {
-	user  models.UserID
-	video models.VideoID
-	kind  models.FavoriteType
-}
-
-func (r engagementRepo) Upsert(ctx context.Context, cmds []po.FavoriteCommand) ([]po.FavoriteChange, error) {
-	changes := make([]po.FavoriteChange, len(cmds))
-	for _, round := range rounds(cmds, func(c po.FavoriteCommand) register { return register{c.UserID, c.VideoID, c.Type} }) {
-		var p profiledb.SetFavoritesParams
-		for _, i := range round {
-			c := cmds[i]
-			p.Ordinals = append(p.Ordinals, int32(i))
-			p.UserIDs = append(p.UserIDs, uuid.UUID(c.UserID))
-			p.VideoIDs = append(p.VideoIDs, uuid.UUID(c.VideoID))
-			p.Types = append(p.Types, string(c.Type))
-			p.Active = append(p.Active, c.Active)
-			p.Effective = append(p.Effective, c.At.At)
-			p.Live = append(p.Live, c.At.Live)
-		}
-		rows, err := r.q.SetFavorites(ctx, p)
-		if err != nil {
-			return nil, fmt.Errorf("set favorites: %w", translate(err))
-		}
-		for _, row := range rows {
-			change := po.FavoriteChange{
-				Changed: row.Changed, Stale: row.Stale, At: row.EffectiveAt.UTC(), EventAt: row.EventAt.UTC(),
-				Availability: models.Availability(row.Availability),
-			}
-			if row.UploaderID != nil {
-				change.UploaderID = models.UserID(*row.UploaderID)
-			}
-			changes[row.Ordinal] = change
+func (r engagementRepo) Upsert(ctx context.Context, cmds []po.FavoriteCommand, policy po.FavoritePolicy) ([]po.FavoriteChange, error) {
+	n := len(cmds)
+	p := profiledb.SetFavoritesParams{
+		Ordinals: make([]int32, n), UserIDs: make([]uuid.UUID, n), VideoIDs: make([]uuid.UUID, n), Types: make([]string, n),
+		Active: make([]bool, n), Effective: make([]time.Time, n), Live: make([]bool, n), AtLimit: make([]bool, n),
+		RefusedOwn: texts(policy.RefusedOwn), Refused: texts(policy.Refused),
+	}
+	for i, c := range cmds {
+		p.Ordinals[i], p.UserIDs[i], p.VideoIDs[i], p.Types[i] = int32(i), uuid.UUID(c.UserID), uuid.UUID(c.VideoID), string(c.Type)
+		p.Active[i], p.Effective[i], p.Live[i], p.AtLimit[i] = c.Active, c.At.At, c.At.Live, c.AtLimit
+	}
+	rows, err := r.q.SetFavorites(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("set favorites: %w", translate(err))
+	}
+	changes := make([]po.FavoriteChange, n)
+	for _, row := range rows {
+		changes[row.Ordinal] = po.FavoriteChange{
+			Changed: row.Changed, Stale: row.Stale, Unavailable: row.Unavailable, OverLimit: row.OverLimit,
+			At: row.EffectiveAt.UTC(), EventAt: row.EventAt.UTC(), Before: unlessZero(row.EngagedAt), Other: unlessZero(row.OtherAt),
+			Counted: row.Counted,
 		}
 	}
 	return changes, nil
 }
 
-// rounds splits positions of items so that no round holds a key twice and order per key is kept: one
-// statement can touch a row only once.
-func rounds[T any, K comparable](items []T, key func(T) K) [][]int {
-	var out [][]int
-	seen := make(map[K]int, len(items))
-	for i, item := range items {
-		n := seen[key(item)]
-		seen[key(item)]++
-		if n == len(out) {
-			out = append(out, nil)
-		}
-		out[n] = append(out[n], i)
+func texts[T ~string](values []T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
 	}
 	return out
 }
@@ -80,8 +60,11 @@ func (r engagementRepo) BatchGet(ctx context.Context, user models.UserID, ids []
 	for _, row := range rows {
 		id := models.VideoID(row.VideoID)
 		byID[id] = po.FavoriteState{
-			VideoID: id, LikedAt: utc(row.LikedAt), BookmarkedAt: utc(row.BookmarkedAt),
-			Stats: joinedStats(row.LikeCount, row.BookmarkCount, row.UniqueWatchers, row.TotalWatchSeconds, row.StatsVersion, row.StatsUpdatedAt),
+			VideoID: id, LikedAt: unlessZero(row.LikedAt), BookmarkedAt: unlessZero(row.BookmarkedAt),
+			Stats: po.VideoStats{
+				LikeCount: row.LikeCount, BookmarkCount: row.BookmarkCount, UniqueWatchers: row.UniqueWatchers,
+				TotalWatchSeconds: row.TotalWatchSeconds, Version: row.StatsVersion, UpdatedAt: row.StatsUpdatedAt.UTC(),
+			},
 		}
 	}
 	states := make([]po.FavoriteState, len(ids))

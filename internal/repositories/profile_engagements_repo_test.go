@@ -37,11 +37,24 @@ func live(c po.FavoriteCommand) po.FavoriteCommand {
 	return c
 }
 
+// favor applies commands one after the other, because one statement takes a register once, and refuses none.
 func favor(t testing.TB, s schema, cmds ...po.FavoriteCommand) []po.FavoriteChange {
 	t.Helper()
-	return write(t, s, func(ctx context.Context, tx *repositories.Tx) ([]po.FavoriteChange, error) {
-		return tx.Engagements.Upsert(ctx, cmds)
+	return write(t, s, func(ctx context.Context, tx *repositories.Tx) (changes []po.FavoriteChange, err error) {
+		for _, c := range cmds {
+			change, err := tx.Engagements.Upsert(ctx, []po.FavoriteCommand{c}, po.FavoritePolicy{})
+			if err != nil {
+				return nil, err
+			}
+			changes = append(changes, change...)
+		}
+		return changes, nil
 	})
+}
+
+// known is the shipped policy.
+var known = po.FavoritePolicy{
+	RefusedOwn: []models.Availability{models.Deleted}, Refused: []models.Availability{models.Deleted, models.Private},
 }
 
 // register is a stored row.
@@ -81,17 +94,32 @@ func effects(changes []po.FavoriteChange) (changed, stale []bool) {
 func TestM97_FavoritesAreReportedInOrderAndLengthOfTheCall(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	require.Empty(t, favor(t, s))
-	catalog(t, s, video(2), func(c *po.VideoChange) { c.UploaderID, c.VisibilityStatus = ptr(user(9)), ptr("private") })
-	at := func(n int, c models.Availability) po.FavoriteChange {
-		return po.FavoriteChange{Changed: true, At: after(n), EventAt: after(n), Availability: c}
+	together := func(cmds ...po.FavoriteCommand) []po.FavoriteChange {
+		return write(t, s, func(ctx context.Context, tx *repositories.Tx) ([]po.FavoriteChange, error) {
+			return tx.Engagements.Upsert(ctx, cmds, known)
+		})
 	}
-	private := at(3, models.Private)
-	private.UploaderID = user(9)
-	require.Equal(t, []po.FavoriteChange{at(5, models.Unknown), private, at(1, models.Unknown), at(4, models.Unknown)}, favor(t, s,
-		adding(user(3), video(3), after(5)), adding(user(1), video(2), after(3)), adding(user(2), video(1), after(1)),
-		bookmarking(user(2), video(1), after(4))))
-	require.Equal(t, int64(4), s.DB.RowCounts(t)["engagements"])
+	require.Empty(t, together())
+	catalog(t, s, video(2), func(c *po.VideoChange) { c.UploaderID, c.VisibilityStatus = ptr(user(9)), ptr("private") })
+	do(t, s, func(ctx context.Context, tx *repositories.Tx) error {
+		return tx.VideoStats.Ensure(ctx, []models.VideoID{video(3)})
+	})
+	at := func(n int) po.FavoriteChange {
+		return po.FavoriteChange{Changed: true, At: after(n), EventAt: after(n)}
+	}
+	counted, refused, full := at(5), at(3), at(6)
+	counted.Counted = true
+	refused.Changed, refused.Unavailable = false, true
+	full.Changed, full.OverLimit = false, true
+	atLimit := adding(user(4), video(1), after(6))
+	atLimit.AtLimit = true
+	require.Equal(t, []po.FavoriteChange{counted, refused, at(7), at(1), at(4), full}, together(
+		adding(user(3), video(3), after(5)), adding(user(1), video(2), after(3)), adding(user(9), video(2), after(7)),
+		adding(user(2), video(1), after(1)), bookmarking(user(2), video(1), after(4)), atLimit))
+	require.Equal(t, int64(4), s.DB.RowCounts(t)["engagements"], "what is refused leaves nothing")
+
+	both := together(live(adding(user(2), video(1), after(8))))[0]
+	require.Equal(t, []*time.Time{ptr(after(1)), ptr(after(4))}, []*time.Time{both.Before, both.Other}, "the pair as it was")
 }
 
 func TestM97_CommandsOfOneRegisterApplyInTheirOrder(t *testing.T) {
@@ -264,7 +292,7 @@ func TestS16_ParallelCommandsOfLockedUsersChangeOnce(t *testing.T) {
 			if _, err := tx.UserStats.Lock(ctx, []models.UserID{u}); err != nil {
 				return err
 			}
-			changes, err := tx.Engagements.Upsert(ctx, []po.FavoriteCommand{live(adding(u, v, noon))})
+			changes, err := tx.Engagements.Upsert(ctx, []po.FavoriteCommand{live(adding(u, v, noon))}, known)
 			if err == nil {
 				changed[i] = changes[0].Changed
 			}

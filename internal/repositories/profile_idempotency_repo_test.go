@@ -30,15 +30,19 @@ func question(r po.IdempotencyRecord) po.IdempotencyRecord {
 
 func keep(t testing.TB, s schema, r po.IdempotencyRecord) {
 	t.Helper()
-	do(t, s, func(ctx context.Context, tx *repositories.Tx) error { return tx.Idempotency.Put(ctx, r, time.Hour) })
+	do(t, s, func(ctx context.Context, tx *repositories.Tx) error {
+		return tx.Idempotency.Put(ctx, []po.IdempotencyRecord{r}, time.Hour)
+	})
 }
 
 func kept(t testing.TB, s schema, r po.IdempotencyRecord) (po.IdempotencyRecord, bool) {
 	t.Helper()
 	found := false
-	got := read(t, s, func(ctx context.Context, tx *repositories.Tx) (got po.IdempotencyRecord, err error) {
-		got, found, err = tx.Idempotency.Get(ctx, question(r))
-		return got, err
+	got := read(t, s, func(ctx context.Context, tx *repositories.Tx) (po.IdempotencyRecord, error) {
+		// Among others, so that its place matters.
+		all, err := tx.Idempotency.Get(ctx, []po.IdempotencyRecord{{Key: "another"}, question(r)})
+		_, found = all[1]
+		return all[1], err
 	})
 	return got, found
 }
@@ -110,10 +114,10 @@ func TestS85_RolledBackCallKeepsNoAnswer(t *testing.T) {
 	s := open(t)
 	failure := errors.New("business says no")
 	err := s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
-		if err := tx.Idempotency.Lock(ctx, record()); err != nil {
+		if err := locking(ctx, tx, record()); err != nil {
 			return err
 		}
-		if err := tx.Idempotency.Put(ctx, record(), time.Hour); err != nil {
+		if err := tx.Idempotency.Put(ctx, []po.IdempotencyRecord{record()}, time.Hour); err != nil {
 			return err
 		}
 		return failure
@@ -130,7 +134,7 @@ func occupy(t testing.TB, s schema, r po.IdempotencyRecord) (release func()) {
 	locked, free := make(chan struct{}), make(chan struct{})
 	done := testkit.Later(func() error {
 		return s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
-			if err := tx.Idempotency.Lock(ctx, r); err != nil {
+			if err := locking(ctx, tx, r); err != nil {
 				return err
 			}
 			close(locked)
@@ -152,8 +156,20 @@ func occupy(t testing.TB, s schema, r po.IdempotencyRecord) (release func()) {
 func claim(t testing.TB, s schema, r po.IdempotencyRecord) error {
 	t.Helper()
 	return s.Write(t.Context(), models.UserActor(r.UserID), func(ctx context.Context, tx *repositories.Tx) error {
-		return tx.Idempotency.Lock(ctx, r)
+		return locking(ctx, tx, r)
 	})
+}
+
+// locking claims a record among others that nobody has.
+func locking(ctx context.Context, tx *repositories.Tx, r po.IdempotencyRecord) error {
+	locked, err := tx.Idempotency.Lock(ctx, []po.IdempotencyRecord{{UserID: newUser(), Key: "another"}, r})
+	if err != nil {
+		return err
+	}
+	if !locked[0] || !locked[1] {
+		return models.ErrIdempotencyInProgress
+	}
+	return nil
 }
 
 func TestS85_SecondCallWithTheKeyDoesNotWait(t *testing.T) {

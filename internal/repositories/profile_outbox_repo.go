@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories/profiledb"
@@ -23,7 +22,6 @@ func (r outboxRepo) Append(ctx context.Context, events []po.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	trace := headers(ctx)
 	var p profiledb.InsertEventsParams
 	for _, e := range events {
 		p.EventIDs = append(p.EventIDs, e.ID)
@@ -33,7 +31,7 @@ func (r outboxRepo) Append(ctx context.Context, events []po.Event) error {
 		p.OrderingKeys = append(p.OrderingKeys, uuid.UUID(e.UserID))
 		p.Versions = append(p.Versions, e.Version)
 		p.Payloads = append(p.Payloads, e.Payload)
-		p.Headers = append(p.Headers, trace)
+		p.Headers = append(p.Headers, headers(e.TraceParent))
 		p.OccurredAts = append(p.OccurredAts, e.OccurredAt)
 		p.Lanes = append(p.Lanes, e.Lane())
 	}
@@ -44,12 +42,10 @@ func (r outboxRepo) Append(ctx context.Context, events []po.Event) error {
 	return nil
 }
 
-// headers are the JSON that goes with the events: the traceparent of the call that causes them, if it has one.
-func headers(ctx context.Context) string {
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
-	if parent := carrier.Get("traceparent"); parent != "" {
-		return `{"traceparent": "` + parent + `"}` // hexadecimal digits and dashes
+// headers are the JSON that goes with an event.
+func headers(traceParent string) string {
+	if traceParent == "" {
+		return "{}"
 	}
-	return "{}"
+	return `{"traceparent": "` + traceParent + `"}` // hexadecimal digits and dashes
 }

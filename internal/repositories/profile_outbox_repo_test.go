@@ -80,17 +80,6 @@ func TestS75_IDsGrowInVersionOrderOfAUser(t *testing.T) {
 	require.Equal(t, map[uuid.UUID][]int64{uuid.UUID(user(1)): {1, 2, 3, 4}, uuid.UUID(user(2)): {1, 2, 3}}, versions)
 }
 
-func TestS75_VersionOfAUserIsLoggedOnce(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	appendEvents(t, s, event(user(1), 1))
-	_, err := try(t, s, func(ctx context.Context, tx *repositories.Tx) (any, error) {
-		return nil, tx.Outbox.Append(ctx, []po.Event{event(user(2), 1), event(user(1), 1)})
-	})
-	require.Error(t, err)
-	require.Len(t, loggedEvents(t, s), 1, "nothing of the refused call stays")
-}
-
 // P20: the key is the user, never a video, so that a hot video does not serialise everybody.
 func TestP20_DeliveriesAreKeyedAndLanedByUser(t *testing.T) {
 	t.Parallel()

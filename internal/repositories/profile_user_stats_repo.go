@@ -18,7 +18,7 @@ func (r userStatsRepo) Lock(ctx context.Context, ids []models.UserID) (map[model
 	rows, err := r.q.LockUsers(ctx, wanted)
 	if err == nil && len(rows) < len(wanted) {
 		// Only a user's first change gets here; creating in key order keeps the lock order.
-		if err = r.q.EnsureUsers(ctx, wanted); err == nil {
+		if _, err = r.q.EnsureUsers(ctx, wanted); err == nil {
 			rows, err = r.q.LockUsers(ctx, wanted)
 		}
 	}
@@ -27,13 +27,45 @@ func (r userStatsRepo) Lock(ctx context.Context, ids []models.UserID) (map[model
 	}
 	counters := make(map[models.UserID]po.UserCounters, len(rows))
 	for _, row := range rows {
-		id := models.UserID(row.UserID)
-		counters[id] = po.UserCounters{
-			UserID: id, LikeCount: row.LikeCount, BookmarkCount: row.BookmarkCount, WatchedCount: row.WatchedCount,
-			Now: row.Now.UTC(),
-		}
+		counters[models.UserID(row.UserID)] = decodeCounters(row)
 	}
 	return counters, nil
+}
+
+func (r userStatsRepo) LockFree(ctx context.Context, ids []models.UserID) (map[models.UserID]po.UserCounters, error) {
+	wanted := distinct(ids)
+	rows, err := r.q.LockFreeUsers(ctx, uuids(wanted))
+	if err != nil {
+		return nil, fmt.Errorf("lock free users: %w", translate(err))
+	}
+	counters := make(map[models.UserID]po.UserCounters, len(wanted))
+	for _, row := range rows {
+		counters[models.UserID(row.UserID)] = decodeCounters(profiledb.LockUsersRow(row))
+	}
+	var absent []uuid.UUID
+	for _, id := range wanted {
+		if _, found := counters[id]; !found {
+			absent = append(absent, uuid.UUID(id))
+		}
+	}
+	if len(absent) == 0 {
+		return counters, nil
+	}
+	created, err := r.q.EnsureUsers(ctx, absent)
+	if err != nil {
+		return nil, fmt.Errorf("create users: %w", translate(err))
+	}
+	for _, row := range created {
+		counters[models.UserID(row.UserID)] = po.UserCounters{UserID: models.UserID(row.UserID), Now: row.Now.UTC()}
+	}
+	return counters, nil
+}
+
+func decodeCounters(row profiledb.LockUsersRow) po.UserCounters {
+	return po.UserCounters{
+		UserID: models.UserID(row.UserID), LikeCount: row.LikeCount, BookmarkCount: row.BookmarkCount, WatchedCount: row.WatchedCount,
+		EventSeq: row.EventSeq, Now: row.Now.UTC(),
+	}
 }
 
 func (r userStatsRepo) Increment(ctx context.Context, deltas []po.UserDelta) (map[models.UserID]int64, error) {

@@ -43,9 +43,35 @@ func TestM97_LockingUsersCreatesTheMissingOnes(t *testing.T) {
 	moveUsers(t, s, po.UserDelta{UserID: user(2), Likes: 1, Bookmarks: 2, Watched: 3, Events: 4})
 	require.Equal(t, countersByUser{
 		user(1): {UserID: user(1), Now: noon},
-		user(2): {UserID: user(2), LikeCount: 1, BookmarkCount: 2, WatchedCount: 3, Now: noon},
+		user(2): {UserID: user(2), LikeCount: 1, BookmarkCount: 2, WatchedCount: 3, EventSeq: 4, Now: noon},
 		user(3): {UserID: user(3), Now: noon},
 	}, lockUsers(t, s, user(3), user(2), user(1), user(3), user(2)), "duplicates are one row")
+	require.Equal(t, int64(3), s.DB.RowCounts(t)["user_stats"])
+}
+
+// One busy user must not hold up the others of a shared transaction.
+func TestM97_LockingFreeUsersLeavesOutThoseSomebodyHas(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.stopClock(t, noon)
+	moveUsers(t, s)
+	lockUsers(t, s, user(1), user(2))
+	holding, free := make(chan struct{}), make(chan struct{})
+	holder := testkit.Later(func() error {
+		return s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
+			_, err := tx.UserStats.Lock(ctx, []models.UserID{user(1)})
+			close(holding)
+			<-free
+			return err
+		})
+	})
+	<-holding
+	got := write(t, s, func(ctx context.Context, tx *repositories.Tx) (countersByUser, error) {
+		return tx.UserStats.LockFree(ctx, []models.UserID{user(1), user(3), user(2), user(2)})
+	})
+	close(free)
+	require.NoError(t, <-holder)
+	require.Equal(t, countersByUser{user(2): {UserID: user(2), Now: noon}, user(3): {UserID: user(3), Now: noon}}, got, "the missing one is created")
 	require.Equal(t, int64(3), s.DB.RowCounts(t)["user_stats"])
 }
 

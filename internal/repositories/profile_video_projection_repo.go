@@ -82,6 +82,20 @@ func (r videoProjectionRepo) ListByIDs(ctx context.Context, ids []models.VideoID
 	return videos, nil
 }
 
+func (r videoProjectionRepo) Facts(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.VideoFacts, error) {
+	rows, err := r.q.GetVideoFacts(ctx, uuids(distinct(ids)))
+	if err != nil {
+		return nil, fmt.Errorf("read facts of videos: %w", translate(err))
+	}
+	facts := make(map[models.VideoID]po.VideoFacts, len(rows))
+	for _, row := range rows {
+		facts[models.VideoID(row.VideoID)] = po.VideoFacts{
+			Availability: models.Availability(row.Availability), DurationMicros: row.DurationMicros, Counted: row.Counted,
+		}
+	}
+	return facts, nil
+}
+
 // joinedVideo is the projection's part of a joined row; version is nil when there was no projection row.
 type joinedVideo struct {
 	videoID           uuid.UUID
@@ -117,6 +131,15 @@ func (j joinedVideo) decode(stats po.VideoStats) po.ListedVideo {
 
 func utc(t *time.Time) *time.Time {
 	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+// unlessZero is t, or nil when it stands for "none".
+func unlessZero(t time.Time) *time.Time {
+	if t.IsZero() {
 		return nil
 	}
 	u := t.UTC()

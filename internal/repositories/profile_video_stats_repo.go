@@ -1,8 +1,11 @@
 package repositories
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,25 +17,17 @@ import (
 
 type videoStatsRepo struct{ q *profiledb.Queries }
 
-func (r videoStatsRepo) Increment(ctx context.Context, deltas []po.StatsDelta) (map[models.VideoID]po.VideoStats, error) {
-	stats, err := r.advance(ctx, deltas)
-	if err != nil || len(stats) == len(deltas) {
-		return stats, err
+func (r videoStatsRepo) Ensure(ctx context.Context, ids []models.VideoID) error {
+	if err := r.q.EnsureVideos(ctx, uuids(ids)); err != nil {
+		return fmt.Errorf("create video counters: %w", translate(err))
 	}
-	// Only a video's first change gets here; nothing is locked or moved yet.
-	ids := make([]uuid.UUID, len(deltas))
-	for i, d := range deltas {
-		ids[i] = uuid.UUID(d.VideoID)
-	}
-	if err := r.q.EnsureVideos(ctx, ids); err != nil {
-		return nil, fmt.Errorf("create video counters: %w", translate(err))
-	}
-	return r.advance(ctx, deltas)
+	return nil
 }
 
-func (r videoStatsRepo) advance(ctx context.Context, deltas []po.StatsDelta) (map[models.VideoID]po.VideoStats, error) {
+func (r videoStatsRepo) Increment(ctx context.Context, deltas []po.StatsDelta) (map[models.VideoID]po.VideoStats, error) {
+	sorted := slices.SortedFunc(slices.Values(deltas), func(a, b po.StatsDelta) int { return bytes.Compare(a.VideoID[:], b.VideoID[:]) })
 	var p profiledb.AdvanceVideosParams
-	for _, d := range deltas {
+	for _, d := range sorted {
 		p.VideoIDs = append(p.VideoIDs, uuid.UUID(d.VideoID))
 		p.Likes = append(p.Likes, d.Likes)
 		p.Bookmarks = append(p.Bookmarks, d.Bookmarks)
@@ -43,12 +38,18 @@ func (r videoStatsRepo) advance(ctx context.Context, deltas []po.StatsDelta) (ma
 	if err != nil {
 		return nil, fmt.Errorf("move video counters: %w", translate(err))
 	}
+	if len(rows) < len(deltas) {
+		return nil, errNoCounters
+	}
 	stats := make(map[models.VideoID]po.VideoStats, len(rows))
 	for _, row := range rows {
 		stats[models.VideoID(row.VideoID)] = decodeStats(row)
 	}
 	return stats, nil
 }
+
+// errNoCounters is a mistake of ours: Ensure comes first.
+var errNoCounters = errors.New("move video counters: a video has none")
 
 func (r videoStatsRepo) BatchGet(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.VideoStats, error) {
 	rows, err := r.q.BatchGetVideoStats(ctx, uuids(ids))

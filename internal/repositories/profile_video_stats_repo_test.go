@@ -19,7 +19,7 @@ type statsByVideo = map[models.VideoID]po.VideoStats
 func moveVideos(t testing.TB, s schema, deltas ...po.StatsDelta) statsByVideo {
 	t.Helper()
 	return write(t, s, func(ctx context.Context, tx *repositories.Tx) (statsByVideo, error) {
-		return tx.VideoStats.Increment(ctx, deltas)
+		return increment(ctx, tx, deltas)
 	})
 }
 
@@ -60,7 +60,7 @@ func TestS78_StatsVersionGrowsByOnePerChange(t *testing.T) {
 	seen := make([]int64, writers)
 	for _, err := range testkit.Together(writers, func(i int) error {
 		return s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
-			stats, err := tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: id, Likes: 1}})
+			stats, err := increment(ctx, tx, []po.StatsDelta{{VideoID: id, Likes: 1}})
 			seen[i] = stats[id].Version
 			return err
 		})
@@ -89,7 +89,7 @@ func TestS17_VideosLockInKeyOrderWhateverTheCallSays(t *testing.T) {
 				slices.Reverse(deltas)
 			}
 			if err := s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
-				_, err := tx.VideoStats.Increment(ctx, deltas)
+				_, err := increment(ctx, tx, deltas)
 				return err
 			}); err != nil {
 				return err

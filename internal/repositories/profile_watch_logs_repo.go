@@ -13,15 +13,15 @@ import (
 
 type watchLogRepo struct{ q *profiledb.Queries }
 
-func (r watchLogRepo) Lock(ctx context.Context, keys []WatchKey) (map[WatchKey]po.WatchLog, error) {
-	var p profiledb.LockWatchLogsParams
+func (r watchLogRepo) Get(ctx context.Context, keys []WatchKey) (map[WatchKey]po.WatchLog, error) {
+	var p profiledb.GetWatchLogsParams
 	for _, k := range keys {
 		p.UserIDs = append(p.UserIDs, uuid.UUID(k.UserID))
 		p.VideoIDs = append(p.VideoIDs, uuid.UUID(k.VideoID))
 	}
-	rows, err := r.q.LockWatchLogs(ctx, p)
+	rows, err := r.q.GetWatchLogs(ctx, p)
 	if err != nil {
-		return nil, fmt.Errorf("lock watch logs: %w", translate(err))
+		return nil, fmt.Errorf("read watch logs: %w", translate(err))
 	}
 	logs := make(map[WatchKey]po.WatchLog, len(rows))
 	for _, row := range rows {

@@ -46,7 +46,7 @@ func storeLogs(t testing.TB, s schema, logs ...po.WatchLog) {
 
 func lockLogs(t testing.TB, s schema, keys ...repositories.WatchKey) logsByKey {
 	t.Helper()
-	return write(t, s, func(ctx context.Context, tx *repositories.Tx) (logsByKey, error) { return tx.WatchLogs.Lock(ctx, keys) })
+	return write(t, s, func(ctx context.Context, tx *repositories.Tx) (logsByKey, error) { return tx.WatchLogs.Get(ctx, keys) })
 }
 
 func history(t testing.TB, s schema, q po.WatchQuery) []po.WatchEntry {
@@ -101,21 +101,40 @@ func TestM97_StoringAWatchLogReplacesEveryColumn(t *testing.T) {
 	}
 }
 
-func TestS30_LockedWatchLogWaitsForItsHolder(t *testing.T) {
+// The user's lock is the pair's: what is read after it has been waited for is the holder's last word.
+func TestS30_AReportWaitsForTheHolderOfItsUserAndSeesWhatItWrote(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	l := watchLog(newUser(), newVideo())
-	storeLogs(t, s, l)
-	release := s.hold(t, "SELECT FROM profile.watch_logs FOR UPDATE")
-	done := testkit.Later(func() error {
+	moveUsers(t, s, po.UserDelta{UserID: l.UserID})
+	holding, free := make(chan struct{}), make(chan struct{})
+	holder := testkit.Later(func() error {
 		return s.Write(t.Context(), models.UserActor(l.UserID), func(ctx context.Context, tx *repositories.Tx) error {
-			_, err := tx.WatchLogs.Lock(ctx, []repositories.WatchKey{keyOfLog(l)})
+			if _, err := tx.UserStats.Lock(ctx, []models.UserID{l.UserID}); err != nil {
+				return err
+			}
+			close(holding)
+			<-free
+			return tx.WatchLogs.UpsertProgress(ctx, []po.WatchLog{l})
+		})
+	})
+	<-holding
+	var seen logsByKey
+	waiter := testkit.Later(func() error {
+		return s.Write(t.Context(), models.UserActor(l.UserID), func(ctx context.Context, tx *repositories.Tx) error {
+			if _, err := tx.UserStats.Lock(ctx, []models.UserID{l.UserID}); err != nil {
+				return err
+			}
+			var err error
+			seen, err = tx.WatchLogs.Get(ctx, []repositories.WatchKey{keyOfLog(l)})
 			return err
 		})
 	})
 	s.awaitBlocked(t, 1)
-	release()
-	require.NoError(t, <-done)
+	close(free)
+	require.NoError(t, <-holder)
+	require.NoError(t, <-waiter)
+	require.Equal(t, logsByKey{keyOfLog(l): l}, seen)
 }
 
 func TestS50_HistoryPagesGiveEveryRowOnceInATotalOrder(t *testing.T) {

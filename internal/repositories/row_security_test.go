@@ -38,12 +38,13 @@ func rowsOfUser(u models.UserID) func(context.Context, *repositories.Tx) ([]any,
 		kept := record()
 		kept.UserID = u
 		note(tx.UserStats.Lock(ctx, []models.UserID{u}))
-		note(nil, tx.Idempotency.Lock(ctx, kept))
-		note(tx.Engagements.Upsert(ctx, []po.FavoriteCommand{adding(u, video(1), noon), adding(u, video(2), noon), removing(u, video(2), after(1))}))
-		note(tx.WatchLogs.Lock(ctx, []repositories.WatchKey{key}))
+		note(tx.Idempotency.Lock(ctx, []po.IdempotencyRecord{kept}))
+		note(tx.Engagements.Upsert(ctx, []po.FavoriteCommand{adding(u, video(1), noon), adding(u, video(2), noon)}, known))
+		note(tx.Engagements.Upsert(ctx, []po.FavoriteCommand{removing(u, video(2), after(1))}, known))
+		note(tx.WatchLogs.Get(ctx, []repositories.WatchKey{key}))
 		note(nil, tx.WatchLogs.UpsertProgress(ctx, []po.WatchLog{fullLog(u, video(1))}))
-		note(tx.WatchLogs.Lock(ctx, []repositories.WatchKey{key}))
-		note(tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: video(1), Likes: 1, Watchers: 1}}))
+		note(tx.WatchLogs.Get(ctx, []repositories.WatchKey{key}))
+		note(increment(ctx, tx, []po.StatsDelta{{VideoID: video(1), Likes: 1, Watchers: 1}}))
 		note(tx.UserStats.Increment(ctx, []po.UserDelta{{UserID: u, Likes: 1, Watched: 1, Events: 1}}))
 		logged := event(u, 1)
 		logged.ID = uuid.NewSHA1(uuid.UUID(u), []byte("event"))
@@ -51,7 +52,7 @@ func rowsOfUser(u models.UserID) func(context.Context, *repositories.Tx) ([]any,
 		profile, created, failed := tx.Profiles.Upsert(ctx, u, content("Ada"))
 		note([]any{profile, created}, failed)
 		note(tx.Profiles.IncrementVersion(ctx, u, 1, bare("Grace")))
-		note(nil, tx.Idempotency.Put(ctx, kept, time.Hour))
+		note(nil, tx.Idempotency.Put(ctx, []po.IdempotencyRecord{kept}, time.Hour))
 		return answers, err
 	}
 }
@@ -75,8 +76,7 @@ func viewOfUser(u models.UserID) func(context.Context, *repositories.Tx) ([]any,
 		note(tx.WatchLogs.ListRecent(ctx, po.WatchQuery{UserID: u, PageSize: 10}))
 		note(tx.VideoStats.BatchGet(ctx, []models.VideoID{video(1), video(2)}))
 		note(tx.Videos.ListByIDs(ctx, []models.VideoID{video(1)}))
-		got, found, failed := tx.Idempotency.Get(ctx, asked)
-		note([]any{got, found}, failed)
+		note(tx.Idempotency.Get(ctx, []po.IdempotencyRecord{asked}))
 		return answers, err
 	}
 }
@@ -98,7 +98,10 @@ func session(t testing.TB, s schema) (answers []any) {
 		run(s.Write, models.UserActor(u), rowsOfUser(u))
 	}
 	run(s.Write, models.ServiceActor, rowsOfUser(user(3)))
-	for _, u := range []models.UserID{user(1), user(2), user(3)} {
+	run(func(ctx context.Context, _ models.Actor, fn func(context.Context, *repositories.Tx) error) error {
+		return s.WriteFor(ctx, []models.UserID{user(4), user(5)}, fn)
+	}, models.Actor{}, rowsOfUser(user(5)))
+	for _, u := range []models.UserID{user(1), user(2), user(3), user(5)} {
 		run(s.Read, models.UserActor(u), viewOfUser(u))
 		run(s.Read, models.ServiceActor, viewOfUser(u))
 	}
@@ -130,7 +133,7 @@ func TestS94_CallsForAnotherUserFindNothing(t *testing.T) {
 	require.ErrorIs(t, err, models.ErrProfileNotFound)
 	for name, attempt := range map[string]func(context.Context, *repositories.Tx) error{
 		"favorite": func(ctx context.Context, tx *repositories.Tx) error {
-			_, err := tx.Engagements.Upsert(ctx, []po.FavoriteCommand{adding(user(1), video(9), noon)})
+			_, err := tx.Engagements.Upsert(ctx, []po.FavoriteCommand{adding(user(1), video(9), noon)}, known)
 			return err
 		},
 		"progress": func(ctx context.Context, tx *repositories.Tx) error {

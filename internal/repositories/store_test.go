@@ -92,7 +92,7 @@ func TestS89_RealDeadlockIsRetried(t *testing.T) {
 	for _, err := range testkit.Together(2, func(i int) error {
 		return s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
 			for step, id := range order[i] {
-				if _, err := tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: id, Likes: 1}}); err != nil {
+				if _, err := increment(ctx, tx, []po.StatsDelta{{VideoID: id, Likes: 1}}); err != nil {
 					return err
 				}
 				if step == 0 && firstRun[i] {
@@ -190,7 +190,7 @@ func TestS6_CounterBeyondBigintChangesNothing(t *testing.T) {
 				if _, err := tx.UserStats.Increment(ctx, []po.UserDelta{{UserID: u, Likes: 1, Events: 1}}); err != nil {
 					return nil, err
 				}
-				return tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: other, Likes: 1}, delta, {VideoID: newVideo(), Likes: 1}})
+				return increment(ctx, tx, []po.StatsDelta{{VideoID: other, Likes: 1}, delta, {VideoID: newVideo(), Likes: 1}})
 			})
 			require.ErrorIs(t, err, models.ErrCounterOverflow)
 			require.Equal(t, before, statsOf(t, s, full, other))
@@ -209,7 +209,7 @@ func TestS16_CounterBelowZeroIsDriftAndRollsBack(t *testing.T) {
 	before := statsOf(t, s, v)
 	videos := func(d po.StatsDelta) func(context.Context, *repositories.Tx) error {
 		return func(ctx context.Context, tx *repositories.Tx) error {
-			_, err := tx.VideoStats.Increment(ctx, []po.StatsDelta{d})
+			_, err := increment(ctx, tx, []po.StatsDelta{d})
 			return err
 		}
 	}
@@ -287,10 +287,10 @@ func TestS91_EndedContextRollsBackWholly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
-				if _, err := tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: newVideo(), Likes: 1}}); err != nil {
+				if _, err := increment(ctx, tx, []po.StatsDelta{{VideoID: newVideo(), Likes: 1}}); err != nil {
 					return err
 				}
-				_, err := tx.VideoStats.Increment(tc.ended(), []po.StatsDelta{{VideoID: newVideo(), Likes: 1}})
+				_, err := increment(tc.ended(), tx, []po.StatsDelta{{VideoID: newVideo(), Likes: 1}})
 				return err
 			})
 			require.ErrorIs(t, err, tc.want)
@@ -316,14 +316,14 @@ func TestS89_DatabaseThatIsAwayIsUnavailable(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { _ = super.Close(context.Background()) }()
 		err = s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
-			if _, err := tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: newVideo(), Likes: 1}}); err != nil {
+			if _, err := increment(ctx, tx, []po.StatsDelta{{VideoID: newVideo(), Likes: 1}}); err != nil {
 				return err
 			}
 			if _, err := super.Exec(ctx, `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 				WHERE datname = current_database() AND state = 'idle in transaction'`); err != nil {
 				return err
 			}
-			_, err := tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: newVideo(), Likes: 1}})
+			_, err := increment(ctx, tx, []po.StatsDelta{{VideoID: newVideo(), Likes: 1}})
 			return err
 		})
 		require.ErrorIs(t, err, models.ErrUnavailable)
@@ -336,7 +336,7 @@ func TestS20_TransactionThatFailedInsideIsNeverReportedAsCommitted(t *testing.T)
 	t.Parallel()
 	s := open(t)
 	err := s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
-		_, _ = tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: newVideo(), Likes: -1}})
+		_, _ = increment(ctx, tx, []po.StatsDelta{{VideoID: newVideo(), Likes: -1}})
 		return nil
 	})
 	require.ErrorIs(t, err, models.ErrTransactionConflict)
@@ -347,7 +347,7 @@ func TestM97_ReadersCannotWrite(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	require.Error(t, s.Read(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
-		_, err := tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: video(1), Likes: 1}})
+		_, err := increment(ctx, tx, []po.StatsDelta{{VideoID: video(1), Likes: 1}})
 		return err
 	}))
 	require.Zero(t, s.DB.RowCounts(t)["video_stats"])
@@ -358,7 +358,7 @@ func TestM97_ErrorOfTheFunctionComesBackAndRollsBack(t *testing.T) {
 	s := open(t)
 	failure := errors.New("business says no")
 	err := s.Write(t.Context(), models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
-		_, err := tx.VideoStats.Increment(ctx, []po.StatsDelta{{VideoID: newVideo(), Likes: 1}})
+		_, err := increment(ctx, tx, []po.StatsDelta{{VideoID: newVideo(), Likes: 1}})
 		return errors.Join(err, failure)
 	})
 	require.ErrorIs(t, err, failure)

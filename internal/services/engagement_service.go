@@ -12,6 +12,7 @@ import (
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/models/vo"
 	"github.com/lingo-services/profile/internal/repositories"
+	"github.com/lingo-services/profile/internal/services/coalesce"
 	"github.com/lingo-services/profile/internal/services/pagetoken"
 )
 
@@ -21,6 +22,8 @@ type Options struct {
 	// MaxActivePerType is the greatest number of active likes, and of bookmarks, per user (S19).
 	MaxActivePerType int64
 	Watch            po.WatchRules
+	// Coalescing is how callers share transactions.
+	Coalescing coalesce.Options
 	// IdempotencyRetention is how long answers are kept for their key.
 	IdempotencyRetention time.Duration
 	// PublishEvents false: writes store no events (S48).
@@ -35,86 +38,165 @@ type engagementService struct {
 	observer Observer
 	newID    NewID
 	opts     Options
+	policy   po.FavoritePolicy
+	writer   writer[FavoriteCommand, vo.FavoriteOutcome]
+	queue    *coalesce.Queue[command[FavoriteCommand], Answer[vo.FavoriteOutcome]]
 }
 
 // NewEngagementService serves likes and bookmarks from store.
 func NewEngagementService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, opts Options) EngagementService {
-	return &engagementService{store, tokens, observer, newID, opts}
+	s := &engagementService{store: store, tokens: tokens, observer: observer, newID: newID, opts: opts, policy: favoritePolicy(opts.VideoPolicy)}
+	s.writer = writer[FavoriteCommand, vo.FavoriteOutcome]{
+		store: store, retention: opts.IdempotencyRetention,
+		scope: func(c command[FavoriteCommand]) (string, uuid.UUID) {
+			return actionMutateFavorite, uuid.UUID(c.body.VideoID)
+		},
+		prepare:   s.prepare,
+		committed: s.committed,
+		failed:    func(err error) { observeError(observer, err) },
+	}
+	s.queue = coalesce.New(opts.Coalescing, coalesce.Work[command[FavoriteCommand], Answer[vo.FavoriteOutcome]]{
+		Shared: s.writer.shared, Alone: s.writer.alone, Taken: func(n int, waited time.Duration) { observer.BatchTaken("favorite", n, waited) },
+	})
+	return s
 }
 
-func (s *engagementService) Apply(ctx context.Context, actor models.Actor, cmds []FavoriteCommand) (outcomes []vo.FavoriteOutcome, err error) {
-	err = s.store.Write(ctx, actor, func(ctx context.Context, tx *repositories.Tx) error {
-		outcomes, err = s.apply(ctx, tx, cmds)
-		return err
-	})
-	s.observe(cmds, outcomes, err)
-	if err != nil {
-		return nil, err
+// favoritePolicy spells a policy out for the statement that decides (S22, S23).
+func favoritePolicy(p models.VideoPolicy) (out po.FavoritePolicy) {
+	for _, a := range []models.Availability{models.Available, models.Private, models.NotReady, models.Deleted, models.Unknown} {
+		if !p.AllowsFavorite(a, false) {
+			out.Refused = append(out.Refused, a)
+		}
+		if !p.AllowsFavorite(a, true) {
+			out.RefusedOwn = append(out.RefusedOwn, a)
+		}
 	}
-	return outcomes, nil
+	return out
+}
+
+func (s *engagementService) Apply(ctx context.Context, actor models.Actor, cmds []FavoriteCommand) ([]vo.FavoriteOutcome, error) {
+	commands := make([]command[FavoriteCommand], len(cmds))
+	for i, c := range cmds {
+		commands[i] = newCommand(ctx, models.Call{Actor: actor, Subject: c.UserID}, c)
+	}
+	return values(s.writer.together(ctx, actor, commands))
 }
 
 func (s *engagementService) Mutate(ctx context.Context, call models.Call, cmd FavoriteCommand) (Answer[vo.FavoriteOutcome], error) {
-	answer, err := idempotent(ctx, s.store, s.opts.IdempotencyRetention, call, actionMutateFavorite, uuid.UUID(cmd.VideoID),
-		func(ctx context.Context, tx *repositories.Tx) (vo.FavoriteOutcome, error) {
-			outcomes, err := s.apply(ctx, tx, []FavoriteCommand{cmd})
-			if err != nil {
-				return vo.FavoriteOutcome{}, err
-			}
-			return outcomes[0], nil
-		})
-	if !answer.Replayed {
-		s.observe([]FavoriteCommand{cmd}, []vo.FavoriteOutcome{answer.Value}, err)
-	}
-	return answer, err
+	return s.queue.Do(ctx, cmd.UserID, newCommand(ctx, call, cmd))
 }
 
-func (s *engagementService) apply(ctx context.Context, tx *repositories.Tx, cmds []FavoriteCommand) ([]vo.FavoriteOutcome, error) {
-	users := make([]models.UserID, len(cmds))
-	for i, c := range cmds {
-		users[i] = c.UserID
+func (s *engagementService) prepare(cmds []command[FavoriteCommand]) ([]read, applyFunc[vo.FavoriteOutcome]) {
+	return nil, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.FavoriteOutcome]) error {
+		return s.apply(ctx, tx, cmds, users, places, outcomes)
 	}
-	counters, err := tx.UserStats.Lock(ctx, users)
-	if err != nil {
-		return nil, err
-	}
-	rows := make([]po.FavoriteCommand, len(cmds))
-	for i, c := range cmds {
-		at, err := c.Claimed.Effective(counters[c.UserID].Now)
+}
+
+func (s *engagementService) apply(ctx context.Context, tx *repositories.Tx, cmds []command[FavoriteCommand], users locked,
+	places []int, outcomes []outcomeFor[vo.FavoriteOutcome],
+) error {
+	rows := make(map[int]po.FavoriteCommand, len(places))
+	timely := make([]int, 0, len(places))
+	for _, i := range places {
+		c := cmds[i].body
+		at, err := c.Claimed.Effective(users[c.UserID].Now)
 		if err != nil {
-			return nil, err
+			outcomes[i].Err = err
+			continue
 		}
 		rows[i] = po.FavoriteCommand{UserID: c.UserID, VideoID: c.VideoID, Type: c.Type, Active: c.Active, At: at}
+		timely = append(timely, i)
 	}
-	changes, err := tx.Engagements.Upsert(ctx, rows)
+	book, states := newLedger(), pairStates{}
+	for _, round := range s.rounds(rows, timely, users) {
+		batch := make([]po.FavoriteCommand, len(round))
+		for n, i := range round {
+			batch[n] = rows[i]
+			batch[n].AtLimit = s.room(users, book, rows[i]) <= 0
+		}
+		changes, err := tx.Engagements.Upsert(ctx, batch, s.policy)
+		if err != nil {
+			return err
+		}
+		for n, i := range round {
+			switch change := changes[n]; {
+			case change.Unavailable:
+				outcomes[i].Err = models.ErrVideoUnavailable
+			case change.OverLimit:
+				outcomes[i].Err = models.ErrFavoriteLimitReached
+			default:
+				outcomes[i].Value.Value = states.after(rows[i], change)
+				s.enter(book, cmds[i].trace, rows[i], change)
+			}
+		}
+	}
+	stats, err := book.book(ctx, tx, users, s.newID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	book := newLedger()
-	for i, c := range changes {
-		if rows[i].Active && !s.opts.VideoPolicy.AllowsFavorite(c.Availability, c.UploaderID == rows[i].UserID) {
-			return nil, models.ErrVideoUnavailable
-		}
-		if c.Changed {
-			s.enter(book, rows[i], c)
+	for _, i := range timely {
+		if outcomes[i].Err == nil {
+			outcomes[i].Value.Value.State.Stats = stats[rows[i].VideoID]
 		}
 	}
-	if err := s.checkLimits(book, counters); err != nil {
-		return nil, err
-	}
-	if err := book.book(ctx, tx, s.newID); err != nil {
-		return nil, err
-	}
-	return s.outcomes(ctx, tx, rows, changes)
+	return nil
 }
 
-// enter books one state transition.
-func (s *engagementService) enter(book *ledger, cmd po.FavoriteCommand, change po.FavoriteChange) {
+// rounds splits places so that no round has a register twice, and so that a user who may reach a limit has one command
+// of that type in each: one statement touches a row once, and knows the counters before it only. Order is kept.
+func (s *engagementService) rounds(rows map[int]po.FavoriteCommand, places []int, users locked) (rounds [][]int) {
+	type register struct {
+		user  models.UserID
+		video models.VideoID
+		kind  models.FavoriteType
+	}
+	additions := map[register]int64{}
+	for _, i := range places {
+		if c := rows[i]; c.Active {
+			additions[register{user: c.UserID, kind: c.Type}]++
+		}
+	}
+	seen := make(map[register]int, len(places))
+	for _, i := range places {
+		c := rows[i]
+		key := register{c.UserID, c.VideoID, c.Type}
+		if all := (register{user: c.UserID, kind: c.Type}); additions[all] > s.room(users, nil, c) {
+			key = all
+		}
+		n := seen[key]
+		seen[key]++
+		if n == len(rounds) {
+			rounds = append(rounds, nil)
+		}
+		rounds[n] = append(rounds[n], i)
+	}
+	return rounds
+}
+
+// room is how many more of the command's type its user may have (S19), after what the book has entered; a nil book has
+// entered nothing.
+func (s *engagementService) room(users locked, book *ledger, c po.FavoriteCommand) int64 {
+	var entered po.UserDelta
+	if book != nil && book.users[c.UserID] != nil {
+		entered = *book.users[c.UserID]
+	}
+	if c.Type == models.Bookmark {
+		return s.opts.MaxActivePerType - users[c.UserID].BookmarkCount - entered.Bookmarks
+	}
+	return s.opts.MaxActivePerType - users[c.UserID].LikeCount - entered.Likes
+}
+
+// enter books a command that was applied, and asks for the counters of its video.
+func (s *engagementService) enter(book *ledger, trace string, cmd po.FavoriteCommand, change po.FavoriteChange) {
+	video := book.video(cmd.VideoID, change.Counted)
+	if !change.Changed {
+		return
+	}
 	step := int64(1)
 	if !cmd.Active {
 		step = -1
 	}
-	user, video := book.user(cmd.UserID), book.video(cmd.VideoID)
+	user := book.user(cmd.UserID)
 	switch cmd.Type {
 	case models.Like:
 		user.Likes += step
@@ -124,58 +206,51 @@ func (s *engagementService) enter(book *ledger, cmd po.FavoriteCommand, change p
 		video.Bookmarks += step
 	}
 	if s.opts.PublishEvents {
-		book.announce(cmd.UserID, cmd.VideoID, func(id uuid.UUID, stats po.VideoStats) (po.Event, error) {
+		book.announce(pendingEvent{cmd.UserID, cmd.VideoID, trace, func(id uuid.UUID, stats po.VideoStats) (po.Event, error) {
 			return outboxevents.Engagement(id, cmd, change, stats)
-		})
+		}})
 	}
 }
 
-// checkLimits refuses only what grows a kind beyond its limit (S19).
-func (s *engagementService) checkLimits(book *ledger, counters map[models.UserID]po.UserCounters) error {
-	for id, d := range book.users {
-		have := counters[id]
-		if (d.Likes > 0 && have.LikeCount+d.Likes > s.opts.MaxActivePerType) ||
-			(d.Bookmarks > 0 && have.BookmarkCount+d.Bookmarks > s.opts.MaxActivePerType) {
-			return models.ErrFavoriteLimitReached
-		}
-	}
-	return nil
+// pairStates are the states of (user, video) pairs as the commands of a transaction leave them, one after the other:
+// what one command changed, the statement of the next one may not have seen yet.
+type pairStates map[pair]*vo.FavoriteState
+
+type pair struct {
+	user  models.UserID
+	video models.VideoID
 }
 
-// outcomes reads every command's state in its transaction (S20).
-func (s *engagementService) outcomes(ctx context.Context, tx *repositories.Tx, cmds []po.FavoriteCommand, changes []po.FavoriteChange) ([]vo.FavoriteOutcome, error) {
-	outcomes := make([]vo.FavoriteOutcome, len(cmds))
-	byUser := map[models.UserID][]int{}
-	for i, c := range cmds {
-		byUser[c.UserID] = append(byUser[c.UserID], i)
+// after is the answer to a command that was applied (S20), counters apart.
+func (p pairStates) after(cmd po.FavoriteCommand, change po.FavoriteChange) vo.FavoriteOutcome {
+	state := p[pair{cmd.UserID, cmd.VideoID}]
+	if state == nil {
+		state = &vo.FavoriteState{VideoID: cmd.VideoID, LikedAt: change.Other, BookmarkedAt: change.Other}
+		p[pair{cmd.UserID, cmd.VideoID}] = state
 	}
-	for user, positions := range byUser {
-		ids := make([]models.VideoID, len(positions))
-		for n, i := range positions {
-			ids[n] = cmds[i].VideoID
-		}
-		states, err := tx.Engagements.BatchGet(ctx, user, ids)
-		if err != nil {
-			return nil, err
-		}
-		for n, i := range positions {
-			outcomes[i] = vo.FavoriteOutcome{State: states[n], Changed: changes[i].Changed}
-			if changes[i].Stale {
-				outcomes[i].Outcome = models.OutcomeStale
-			}
-		}
+	since := change.Before
+	switch {
+	case change.Changed && cmd.Active:
+		since = &change.At
+	case change.Changed:
+		since = nil
 	}
-	return outcomes, nil
+	if cmd.Type == models.Bookmark {
+		state.BookmarkedAt = since
+	} else {
+		state.LikedAt = since
+	}
+	outcome := vo.FavoriteOutcome{State: *state, Changed: change.Changed}
+	if change.Stale {
+		outcome.Outcome = models.OutcomeStale
+	}
+	return outcome
 }
 
-func (s *engagementService) observe(cmds []FavoriteCommand, outcomes []vo.FavoriteOutcome, err error) {
-	if err != nil {
-		observeError(s.observer, err)
-		return
-	}
+func (s *engagementService) committed(cmds []command[FavoriteCommand], outcomes []outcomeFor[vo.FavoriteOutcome]) {
 	for i, o := range outcomes {
-		if o.Changed {
-			s.observer.FavoriteChanged(cmds[i].Type, cmds[i].Active)
+		if o.Err == nil && !o.Value.Replayed && o.Value.Value.Changed {
+			s.observer.FavoriteChanged(cmds[i].body.Type, cmds[i].body.Active)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 // Store runs transactions; repositories.Store documents them.
 type Store interface {
 	Write(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *repositories.Tx) error) error
+	WriteFor(ctx context.Context, users []models.UserID, fn func(ctx context.Context, tx *repositories.Tx) error) error
 	Read(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *repositories.Tx) error) error
 }
 
@@ -26,6 +27,8 @@ type Observer interface {
 	ProgressReported(outcome models.Outcome, doubts models.Doubts)
 	// PreferencesUpdated counts real changes.
 	PreferencesUpdated()
+	// BatchTaken counts a shared transaction: of which kind, how many commands, how long the first of them had waited.
+	BatchTaken(kind string, commands int, waited time.Duration)
 	// CounterDrift counts transactions that would have made a counter negative.
 	CounterDrift()
 }

@@ -19,11 +19,25 @@ type profileService struct {
 	observer Observer
 	newID    NewID
 	opts     Options
+	writer   writer[UpdateProfile, vo.ProfileOutcome]
 }
 
 // NewProfileService serves profiles from store.
 func NewProfileService(store Store, observer Observer, newID NewID, opts Options) ProfileService {
-	return &profileService{store, observer, newID, opts}
+	s := &profileService{store: store, observer: observer, newID: newID, opts: opts}
+	s.writer = writer[UpdateProfile, vo.ProfileOutcome]{
+		store: store, retention: opts.IdempotencyRetention,
+		scope: func(c command[UpdateProfile]) (string, uuid.UUID) {
+			if c.body.PreferencesOnly {
+				return actionUpdatePreferences, uuid.UUID(c.call.Subject)
+			}
+			return actionUpdateProfile, uuid.UUID(c.call.Subject)
+		},
+		prepare:   s.prepare,
+		committed: s.committed,
+		failed:    func(err error) { observeError(observer, err) },
+	}
+	return s
 }
 
 func (s *profileService) Get(ctx context.Context, call models.Call) (user vo.User, err error) {
@@ -34,29 +48,32 @@ func (s *profileService) Get(ctx context.Context, call models.Call) (user vo.Use
 	return user, err
 }
 
+// Update shares no transaction: a profile changes seldom, and its version is checked against what is locked.
 func (s *profileService) Update(ctx context.Context, call models.Call, cmd UpdateProfile) (Answer[vo.ProfileOutcome], error) {
-	action := actionUpdateProfile
-	if cmd.PreferencesOnly {
-		action = actionUpdatePreferences
-	}
-	answer, err := idempotent(ctx, s.store, s.opts.IdempotencyRetention, call, action, uuid.UUID(call.Subject),
-		func(ctx context.Context, tx *repositories.Tx) (vo.ProfileOutcome, error) {
-			return s.update(ctx, tx, call, cmd)
-		})
-	switch {
-	case err != nil:
-		observeError(s.observer, err)
-	case !answer.Replayed && len(answer.Value.Changes) > 0:
-		s.observer.PreferencesUpdated()
-	}
-	return answer, err
+	return s.writer.alone(ctx, newCommand(ctx, call, cmd))
 }
 
-func (s *profileService) update(ctx context.Context, tx *repositories.Tx, call models.Call, cmd UpdateProfile) (vo.ProfileOutcome, error) {
-	counters, err := tx.UserStats.Lock(ctx, []models.UserID{call.Subject})
-	if err != nil {
-		return vo.ProfileOutcome{}, err
+func (s *profileService) prepare(cmds []command[UpdateProfile]) ([]read, applyFunc[vo.ProfileOutcome]) {
+	return nil, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.ProfileOutcome]) (err error) {
+		for _, i := range places {
+			if outcomes[i].Value.Value, err = s.update(ctx, tx, users, cmds[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
+}
+
+func (s *profileService) committed(_ []command[UpdateProfile], outcomes []outcomeFor[vo.ProfileOutcome]) {
+	for _, o := range outcomes {
+		if o.Err == nil && !o.Value.Replayed && len(o.Value.Value.Changes) > 0 {
+			s.observer.PreferencesUpdated()
+		}
+	}
+}
+
+func (s *profileService) update(ctx context.Context, tx *repositories.Tx, users locked, c command[UpdateProfile]) (vo.ProfileOutcome, error) {
+	call, cmd := c.call, c.body
 	stored, err := tx.Profiles.Lock(ctx, call.Subject)
 	exists := !errors.Is(err, models.ErrProfileNotFound)
 	if err != nil && exists {
@@ -85,10 +102,10 @@ func (s *profileService) update(ctx context.Context, tx *repositories.Tx, call m
 	changes := stored.Changes(user.Preferences)
 	if len(changes) > 0 && s.opts.PublishEvents && s.opts.PublishPreferences {
 		book := newLedger()
-		book.announce(call.Subject, models.VideoID{}, func(id uuid.UUID, _ po.VideoStats) (po.Event, error) {
-			return outboxevents.Preferences(id, user, changes, counters[call.Subject].Now)
-		})
-		if err := book.book(ctx, tx, s.newID); err != nil {
+		book.announce(pendingEvent{user: call.Subject, trace: c.trace, build: func(id uuid.UUID, _ po.VideoStats) (po.Event, error) {
+			return outboxevents.Preferences(id, user, changes, users[call.Subject].Now)
+		}})
+		if _, err := book.book(ctx, tx, users, s.newID); err != nil {
 			return vo.ProfileOutcome{}, err
 		}
 	}

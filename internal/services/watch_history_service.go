@@ -11,6 +11,7 @@ import (
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/models/vo"
 	"github.com/lingo-services/profile/internal/repositories"
+	"github.com/lingo-services/profile/internal/services/coalesce"
 	"github.com/lingo-services/profile/internal/services/pagetoken"
 )
 
@@ -20,168 +21,157 @@ type watchHistoryService struct {
 	observer Observer
 	newID    NewID
 	opts     Options
+	writer   writer[ProgressReport, vo.WatchOutcome]
+	queue    *coalesce.Queue[command[ProgressReport], Answer[vo.WatchOutcome]]
 }
 
 // NewWatchHistoryService serves watch progress from store.
 func NewWatchHistoryService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, opts Options) WatchHistoryService {
-	return &watchHistoryService{store, tokens, observer, newID, opts}
+	s := &watchHistoryService{store: store, tokens: tokens, observer: observer, newID: newID, opts: opts}
+	s.writer = writer[ProgressReport, vo.WatchOutcome]{
+		store: store, retention: opts.IdempotencyRetention,
+		scope: func(c command[ProgressReport]) (string, uuid.UUID) {
+			return actionWatchProgress, uuid.UUID(c.body.VideoID)
+		},
+		prepare:   s.prepare,
+		committed: s.committed,
+		failed:    func(err error) { observeError(observer, err) },
+	}
+	s.queue = coalesce.New(opts.Coalescing, coalesce.Work[command[ProgressReport], Answer[vo.WatchOutcome]]{
+		Shared: s.writer.shared, Alone: s.writer.alone, Taken: func(n int, waited time.Duration) { observer.BatchTaken("progress", n, waited) },
+	})
+	return s
 }
 
 func (s *watchHistoryService) Apply(ctx context.Context, actor models.Actor, reports []ProgressReport) ([]vo.WatchOutcome, error) {
-	var outcomes []vo.WatchOutcome
-	var merged []po.Merged
-	err := s.store.Write(ctx, actor, func(ctx context.Context, tx *repositories.Tx) (err error) {
-		outcomes, merged, err = s.apply(ctx, tx, reports)
-		return err
-	})
-	s.observe(merged, err)
-	if err != nil {
-		return nil, err
+	commands := make([]command[ProgressReport], len(reports))
+	for i, r := range reports {
+		commands[i] = newCommand(ctx, models.Call{Actor: actor, Subject: r.UserID}, r)
 	}
-	return outcomes, nil
+	return values(s.writer.together(ctx, actor, commands))
 }
 
 func (s *watchHistoryService) Report(ctx context.Context, call models.Call, report ProgressReport) (Answer[vo.WatchOutcome], error) {
-	var merged []po.Merged
-	answer, err := idempotent(ctx, s.store, s.opts.IdempotencyRetention, call, actionWatchProgress, uuid.UUID(report.VideoID),
-		func(ctx context.Context, tx *repositories.Tx) (outcome vo.WatchOutcome, err error) {
-			var outcomes []vo.WatchOutcome
-			if outcomes, merged, err = s.apply(ctx, tx, []ProgressReport{report}); err != nil {
-				return outcome, err
-			}
-			return outcomes[0], nil
-		})
-	s.observe(merged, err)
-	return answer, err
+	return s.queue.Do(ctx, report.UserID, newCommand(ctx, call, report))
 }
 
-// apply locks, merges every report into its row in order, and books the difference between the rows as
-// they were and as they are.
-func (s *watchHistoryService) apply(ctx context.Context, tx *repositories.Tx, reports []ProgressReport) ([]vo.WatchOutcome, []po.Merged, error) {
-	counters, before, videos, err := s.lock(ctx, tx, reports)
-	if err != nil {
-		return nil, nil, err
+// watched is what reports are merged into.
+type watched struct {
+	before map[repositories.WatchKey]po.WatchLog
+	videos map[models.VideoID]po.VideoFacts
+}
+
+func (s *watchHistoryService) prepare(cmds []command[ProgressReport]) ([]read, applyFunc[vo.WatchOutcome]) {
+	var found watched
+	keys, ids := make([]repositories.WatchKey, len(cmds)), make([]models.VideoID, len(cmds))
+	for i, c := range cmds {
+		keys[i], ids[i] = keyOf(c.body), c.body.VideoID
 	}
+	return []read{
+			func(ctx context.Context, tx *repositories.Tx) (err error) {
+				found.before, err = tx.WatchLogs.Get(ctx, keys)
+				return err
+			},
+			func(ctx context.Context, tx *repositories.Tx) (err error) {
+				found.videos, err = tx.Videos.Facts(ctx, ids)
+				return err
+			},
+		}, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.WatchOutcome]) error {
+			return s.apply(ctx, tx, cmds, found, users, places, outcomes)
+		}
+}
+
+// apply merges every report into its row in order, and books the difference between the rows as they were and as they
+// are.
+func (s *watchHistoryService) apply(ctx context.Context, tx *repositories.Tx, cmds []command[ProgressReport], found watched, users locked,
+	places []int, outcomes []outcomeFor[vo.WatchOutcome],
+) error {
 	book := newLedger()
-	current := make(map[repositories.WatchKey]po.WatchLog, len(before))
-	merged := make([]po.Merged, len(reports))
+	current := make(map[repositories.WatchKey]po.WatchLog, len(places))
 	var changed []repositories.WatchKey
-	for i, r := range reports {
-		key, video := keyOf(r), videos[r.VideoID]
-		if !s.opts.VideoPolicy.AllowsProgress(availabilityOf(video)) {
-			return nil, nil, models.ErrVideoUnavailable
-		}
-		now := counters[r.UserID].Now
-		at, err := r.Claimed.Effective(now)
+	for _, i := range places {
+		r := cmds[i].body
+		key, video := keyOf(r), found.videos[r.VideoID]
+		m, err := s.merge(r, row(current, found.before, key), video, users[r.UserID].Now)
 		if err != nil {
-			return nil, nil, err
+			outcomes[i].Err = err
+			continue
 		}
-		row, touched := current[key]
-		if !touched {
-			row = before[key]
+		outcomes[i].Value.Value = vo.WatchOutcome{
+			Progress: vo.WatchRecord{Log: m.Next, DurationMicros: video.DurationMicros},
+			Recorded: m.Next.QualifiedAt != nil, Outcome: m.Outcome, Doubts: m.Doubts,
 		}
-		m := row.Merge(r.at(at), po.WatchContext{Rules: s.opts.Watch, Now: now, DurationMicros: durationOf(video)})
-		merged[i] = m
+		book.video(r.VideoID, video.Counted)
 		if !m.Changed {
 			continue
 		}
-		if !touched {
+		if _, touched := current[key]; !touched {
 			changed = append(changed, key)
 		}
 		current[key] = m.Next
 		if m.Emits() && s.opts.PublishEvents {
-			book.video(r.VideoID)
-			book.announce(r.UserID, r.VideoID, func(id uuid.UUID, stats po.VideoStats) (po.Event, error) {
-				return outboxevents.Progress(id, m, durationOf(video), stats)
-			})
+			book.announce(pendingEvent{r.UserID, r.VideoID, cmds[i].trace, func(id uuid.UUID, stats po.VideoStats) (po.Event, error) {
+				return outboxevents.Progress(id, m, video.DurationMicros, stats)
+			}})
 		}
 	}
-	if err := s.save(ctx, tx, book, before, current, changed); err != nil {
-		return nil, nil, err
+	stats, err := s.save(ctx, tx, book, found, current, changed, users)
+	if err != nil {
+		return err
 	}
-	outcomes, err := s.outcomes(ctx, tx, reports, merged, videos)
-	return outcomes, merged, err
+	for _, i := range places {
+		outcomes[i].Value.Value.Stats = stats[cmds[i].body.VideoID]
+	}
+	return nil
 }
 
-func (s *watchHistoryService) lock(ctx context.Context, tx *repositories.Tx, reports []ProgressReport) (
-	map[models.UserID]po.UserCounters, map[repositories.WatchKey]po.WatchLog, map[models.VideoID]po.Video, error,
-) {
-	users := make([]models.UserID, len(reports))
-	keys := make([]repositories.WatchKey, len(reports))
-	ids := make([]models.VideoID, len(reports))
-	for i, r := range reports {
-		users[i], keys[i], ids[i] = r.UserID, keyOf(r), r.VideoID
+func row(current, before map[repositories.WatchKey]po.WatchLog, key repositories.WatchKey) po.WatchLog {
+	if log, touched := current[key]; touched {
+		return log
 	}
-	counters, err := tx.UserStats.Lock(ctx, users)
+	return before[key]
+}
+
+func (s *watchHistoryService) merge(r ProgressReport, log po.WatchLog, video po.VideoFacts, now time.Time) (po.Merged, error) {
+	if !s.opts.VideoPolicy.AllowsProgress(video.Availability) {
+		return po.Merged{}, models.ErrVideoUnavailable
+	}
+	at, err := r.Claimed.Effective(now)
 	if err != nil {
-		return nil, nil, nil, err
+		return po.Merged{}, err
 	}
-	logs, err := tx.WatchLogs.Lock(ctx, keys)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	videos, err := tx.Videos.ListByIDs(ctx, ids)
-	return counters, logs, videos, err
+	return log.Merge(r.at(at), po.WatchContext{Rules: s.opts.Watch, Now: now, DurationMicros: video.DurationMicros}), nil
 }
 
 // save stores changed rows and books what they add to counters (S39, S42).
-func (s *watchHistoryService) save(ctx context.Context, tx *repositories.Tx, book *ledger,
-	before, current map[repositories.WatchKey]po.WatchLog, changed []repositories.WatchKey,
-) error {
-	if len(changed) == 0 {
-		return nil
-	}
+func (s *watchHistoryService) save(ctx context.Context, tx *repositories.Tx, book *ledger, found watched,
+	current map[repositories.WatchKey]po.WatchLog, changed []repositories.WatchKey, users locked,
+) (map[models.VideoID]po.VideoStats, error) {
 	rows := make([]po.WatchLog, len(changed))
 	for i, key := range changed {
 		rows[i] = current[key]
-		oldWatchers, oldSeconds := before[key].Contribution()
+		oldWatchers, oldSeconds := found.before[key].Contribution()
 		newWatchers, newSeconds := rows[i].Contribution()
-		if newWatchers != oldWatchers || newSeconds != oldSeconds {
-			video := book.video(key.VideoID)
-			video.Watchers += newWatchers - oldWatchers
-			video.Seconds += newSeconds - oldSeconds
-		}
+		video := book.video(key.VideoID, found.videos[key.VideoID].Counted)
+		video.Watchers += newWatchers - oldWatchers
+		video.Seconds += newSeconds - oldSeconds
 		if newWatchers != oldWatchers {
 			book.user(key.UserID).Watched += newWatchers - oldWatchers
 		}
 	}
-	if err := tx.WatchLogs.UpsertProgress(ctx, rows); err != nil {
-		return err
-	}
-	return book.book(ctx, tx, s.newID)
-}
-
-// outcomes answers with rows and counters as the transaction leaves them (S20).
-func (s *watchHistoryService) outcomes(ctx context.Context, tx *repositories.Tx, reports []ProgressReport, merged []po.Merged,
-	videos map[models.VideoID]po.Video,
-) ([]vo.WatchOutcome, error) {
-	ids := make([]models.VideoID, len(reports))
-	for i, r := range reports {
-		ids[i] = r.VideoID
-	}
-	stats, err := tx.VideoStats.BatchGet(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	outcomes := make([]vo.WatchOutcome, len(reports))
-	for i, m := range merged {
-		outcomes[i] = vo.WatchOutcome{
-			Progress: vo.WatchRecord{Log: m.Next, DurationMicros: durationOf(videos[ids[i]])},
-			Stats:    stats[ids[i]],
-			Recorded: m.Next.QualifiedAt != nil,
-			Outcome:  m.Outcome,
+	if len(rows) > 0 {
+		if err := tx.Later(func(tx *repositories.Tx) error { return tx.WatchLogs.UpsertProgress(ctx, rows) }); err != nil {
+			return nil, err
 		}
 	}
-	return outcomes, nil
+	return book.book(ctx, tx, users, s.newID)
 }
 
-func (s *watchHistoryService) observe(merged []po.Merged, err error) {
-	if err != nil {
-		observeError(s.observer, err)
-		return
-	}
-	for _, m := range merged {
-		s.observer.ProgressReported(m.Outcome, m.Doubts)
+func (s *watchHistoryService) committed(_ []command[ProgressReport], outcomes []outcomeFor[vo.WatchOutcome]) {
+	for _, o := range outcomes {
+		if o.Err == nil && !o.Busy && !o.Value.Replayed {
+			s.observer.ProgressReported(o.Value.Value.Outcome, o.Value.Value.Doubts)
+		}
 	}
 }
 
@@ -194,21 +184,6 @@ func (r ProgressReport) at(at models.Effective) po.ProgressReport {
 
 func keyOf(r ProgressReport) repositories.WatchKey {
 	return repositories.WatchKey{UserID: r.UserID, VideoID: r.VideoID}
-}
-
-// availabilityOf reads the zero Video as one the catalog has not told us about.
-func availabilityOf(v po.Video) models.Availability {
-	if v.Availability == "" {
-		return models.Unknown
-	}
-	return v.Availability
-}
-
-func durationOf(v po.Video) int64 {
-	if v.DurationMicros == nil {
-		return 0
-	}
-	return *v.DurationMicros
 }
 
 func (s *watchHistoryService) List(ctx context.Context, call models.Call, q WatchListQuery) (page vo.Page[vo.WatchEntry], err error) {

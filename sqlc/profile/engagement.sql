@@ -1,5 +1,8 @@
--- Decides and applies commands of distinct registers, under the lock of their users (S10-S17). One row
--- per command: changed is the state transition and the only source of counters and events.
+-- Decides and applies commands of distinct registers, under the lock of their users (S10-S17). One row per command:
+-- changed is the state transition and the only source of counters and events. A command that would change something is
+-- refused when the kind is full (S19) or the video is not to be had (S22, S23); one that changes nothing never is. The
+-- rest is the state of the pair after the command, so that nobody has to read it again, and whether the video has
+-- counters; the zero time stands for none. Each row is found by its whole primary key and nothing else, so that there is one way to find it.
 -- name: SetFavorites :many
 WITH input AS (
     SELECT unnest(@ordinals::int[])         AS ordinal,
@@ -8,78 +11,136 @@ WITH input AS (
            unnest(@types::text[])           AS engagement_type,
            unnest(@active::bool[])          AS active,
            unnest(@effective::timestamptz[]) AS effective,
-           unnest(@live::bool[])            AS live),
-decided AS (
-    SELECT i.ordinal, i.user_id, i.video_id, i.engagement_type, i.active,
-           a.at,
-           e.state_at IS NULL OR a.at >= e.state_at AS fresh,
-           i.active OR e.state_at IS NOT NULL OR NOT i.live AS kept,
-           i.active <> (e.state_at IS NOT NULL AND e.deleted_at IS NULL) AS differs,
-           greatest(a.at, e.last_event_at + interval '1 microsecond') AS event_at
+           unnest(@live::bool[])            AS live,
+           unnest(@at_limit::bool[])            AS at_limit),
+found AS (
+    SELECT i.ordinal, i.user_id, i.video_id, i.engagement_type, i.active, i.at_limit, i.live, a.at,
+           e.state_at, e.engaged_at, e.last_event_at,
+           e.state_at IS NOT NULL AND e.deleted_at IS NULL AS was_active,
+           o.other_at, s.counted,
+           coalesce(v.availability, 'unknown') AS availability,
+           coalesce(v.uploader_id = i.user_id, false) AS own
     FROM input i
-    LEFT JOIN profile.engagements e USING (user_id, video_id, engagement_type)
-    CROSS JOIN LATERAL (SELECT CASE WHEN i.live THEN greatest(i.effective, e.state_at + interval '1 microsecond')
-                                    ELSE i.effective END AS at) a),
+    LEFT JOIN LATERAL (
+        SELECT r.state_at, r.engaged_at, r.deleted_at, r.last_event_at
+        FROM profile.engagements r
+        WHERE r.user_id = i.user_id AND r.video_id = i.video_id AND r.engagement_type = i.engagement_type
+        LIMIT 1) e ON true
+    LEFT JOIN LATERAL (
+        SELECT CASE WHEN r.deleted_at IS NULL THEN r.engaged_at END AS other_at
+        FROM profile.engagements r
+        WHERE r.user_id = i.user_id AND r.video_id = i.video_id
+          AND r.engagement_type = CASE i.engagement_type WHEN 'like' THEN 'bookmark' ELSE 'like' END
+        LIMIT 1) o ON true
+    LEFT JOIN LATERAL (
+        SELECT p.availability, p.uploader_id FROM profile.videos_projection p WHERE p.video_id = i.video_id LIMIT 1) v ON true
+    LEFT JOIN LATERAL (
+        SELECT true AS counted FROM profile.video_stats t WHERE t.video_id = i.video_id LIMIT 1) s ON true
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN i.live THEN greatest(i.effective, e.state_at + interval '1 microsecond') ELSE i.effective END AS at) a),
+decided AS MATERIALIZED (
+    SELECT f.*, d.fresh, d.differs,
+           d.fresh AND d.differs AND f.active AS adds,
+           f.availability = ANY (CASE WHEN f.own THEN @refused_own::text[] ELSE @refused::text[] END) AS refused,
+           f.active OR f.state_at IS NOT NULL OR NOT f.live AS kept,
+           greatest(f.at, f.last_event_at + interval '1 microsecond') AS event_at
+    FROM found f
+    CROSS JOIN LATERAL (SELECT f.state_at IS NULL OR f.at >= f.state_at AS fresh, f.active <> f.was_active AS differs) d),
 written AS (
     INSERT INTO profile.engagements AS e
-        (user_id, video_id, engagement_type, engaged_at, deleted_at, state_at, last_event_at)
+        (user_id, video_id, engagement_type, engaged_at, deleted_at, state_at, last_event_at, created_at, updated_at)
     SELECT user_id, video_id, engagement_type, at, CASE WHEN NOT active THEN at END, at,
-           CASE WHEN differs THEN event_at END
-    FROM decided
-    WHERE fresh AND kept
-    ORDER BY user_id, video_id, engagement_type
+           CASE WHEN differs THEN event_at END, n.now, n.now
+    FROM decided, (SELECT profile.clock_now() AS now) n
+    WHERE fresh AND kept AND NOT (adds AND (refused OR at_limit))
     ON CONFLICT (user_id, video_id, engagement_type) DO UPDATE
     SET engaged_at    = CASE WHEN excluded.deleted_at IS NULL AND e.deleted_at IS NOT NULL
                              THEN excluded.engaged_at ELSE e.engaged_at END,
         deleted_at    = CASE WHEN excluded.deleted_at IS NOT NULL
                              THEN coalesce(e.deleted_at, excluded.deleted_at) END,
         state_at      = excluded.state_at,
-        last_event_at = coalesce(excluded.last_event_at, e.last_event_at)
-    RETURNING e.user_id, e.video_id, e.engagement_type)
-SELECT d.ordinal::int                                       AS ordinal,
-       (d.differs AND w.user_id IS NOT NULL)::bool          AS changed,
-       (NOT d.fresh)::bool                                  AS stale,
-       d.at::timestamptz                                    AS effective_at,
-       d.event_at::timestamptz                              AS event_at,
-       coalesce(v.availability, 'unknown')::text            AS availability,
-       v.uploader_id                                        AS uploader_id
-FROM decided d
-LEFT JOIN written w USING (user_id, video_id, engagement_type)
-LEFT JOIN profile.videos_projection v USING (video_id)
-ORDER BY d.ordinal;
+        last_event_at = coalesce(excluded.last_event_at, e.last_event_at),
+        -- A command that only advances state_at is no update a reader should see (S13).
+        updated_at    = CASE WHEN (excluded.deleted_at IS NULL) <> (e.deleted_at IS NULL)
+                             THEN excluded.updated_at ELSE e.updated_at END)
+SELECT d.ordinal::int                                    AS ordinal,
+       (d.differs AND d.fresh AND d.kept
+        AND NOT (d.adds AND (d.refused OR d.at_limit)))::bool AS changed,
+       (NOT d.fresh)::bool                               AS stale,
+       (d.adds AND d.refused)::bool                      AS unavailable,
+       (d.adds AND d.at_limit AND NOT d.refused)::bool AS over_limit,
+       d.at::timestamptz                                 AS effective_at,
+       d.event_at::timestamptz                           AS event_at,
+       CASE WHEN d.was_active THEN d.engaged_at ELSE '0001-01-01 00:00:00+00' END::timestamptz AS engaged_at,
+       coalesce(d.other_at, '0001-01-01 00:00:00+00')::timestamptz            AS other_at,
+       coalesce(d.counted, false)::bool                  AS counted
+FROM decided d;
 
--- State and counters of distinct videos for one user, in no particular order (S18).
+-- State and counters of distinct videos for one user, in no particular order (S18); zeros for what is not there.
 -- name: BatchGetFavorites :many
 SELECT i.video_id::uuid  AS video_id,
-       l.engaged_at      AS liked_at,
-       b.engaged_at      AS bookmarked_at,
-       s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version,
-       s.updated_at      AS stats_updated_at
+       coalesce(l.at, '0001-01-01 00:00:00+00')::timestamptz         AS liked_at,
+       coalesce(b.at, '0001-01-01 00:00:00+00')::timestamptz         AS bookmarked_at,
+       coalesce(s.like_count, 0)::bigint        AS like_count,
+       coalesce(s.bookmark_count, 0)::bigint    AS bookmark_count,
+       coalesce(s.unique_watchers, 0)::bigint   AS unique_watchers,
+       coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
+       coalesce(s.stats_version, 0)::bigint     AS stats_version,
+       coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
 FROM (SELECT unnest(@video_ids::uuid[]) AS video_id) i
-LEFT JOIN profile.engagements l
-    ON l.user_id = @user_id AND l.video_id = i.video_id AND l.engagement_type = 'like' AND l.deleted_at IS NULL
-LEFT JOIN profile.engagements b
-    ON b.user_id = @user_id AND b.video_id = i.video_id AND b.engagement_type = 'bookmark' AND b.deleted_at IS NULL
-LEFT JOIN profile.video_stats s ON s.video_id = i.video_id;
+LEFT JOIN LATERAL (
+    SELECT CASE WHEN r.deleted_at IS NULL THEN r.engaged_at END AS at FROM profile.engagements r
+    WHERE r.user_id = @user_id AND r.video_id = i.video_id AND r.engagement_type = 'like' LIMIT 1) l ON true
+LEFT JOIN LATERAL (
+    SELECT CASE WHEN r.deleted_at IS NULL THEN r.engaged_at END AS at FROM profile.engagements r
+    WHERE r.user_id = @user_id AND r.video_id = i.video_id AND r.engagement_type = 'bookmark' LIMIT 1) b ON true
+LEFT JOIN LATERAL (
+    SELECT t.like_count, t.bookmark_count, t.unique_watchers, t.total_watch_seconds, t.stats_version, t.updated_at
+    FROM profile.video_stats t WHERE t.video_id = i.video_id LIMIT 1) s ON true;
 
--- One page below a key. Video columns are NULL where the projection has no row.
+-- One page below a key: of the newest of each kind, the newest. Video columns are NULL where the projection has no row.
 -- name: ListFavorites :many
-SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
-       coalesce(v.availability, 'unknown')::text AS availability,
-       v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-       v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at,
+SELECT f.video_id, f.engagement_type, f.engaged_at, f.updated_at, f.availability::text AS availability,
+       f.uploader_id, f.title, f.description, f.duration_micros, f.thumbnail_url, f.hls_master_playlist,
+       f.status, f.visibility_status, f.published_at, f.version, f.video_updated_at,
        s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version,
        s.updated_at AS stats_updated_at
-FROM profile.engagements e
-LEFT JOIN profile.videos_projection v ON v.video_id = e.video_id
-LEFT JOIN profile.video_stats s ON s.video_id = e.video_id
-WHERE e.user_id = @user_id
-  AND e.deleted_at IS NULL
-  AND (e.engaged_at, e.video_id, e.engagement_type) < (@before_at::timestamptz, @before_video_id::uuid, @before_type::text)
-  AND (v.video_id IS NULL OR v.availability = 'available' OR @include_unavailable::bool
-       OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = @user_id))
-ORDER BY e.engaged_at DESC, e.video_id DESC, e.engagement_type DESC
-LIMIT @page_size::int;
+FROM (
+    (SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
+            coalesce(v.availability, 'unknown') AS availability,
+            v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
+            v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at
+     FROM profile.engagements e
+     LEFT JOIN profile.videos_projection v ON v.video_id = e.video_id
+     WHERE e.user_id = @user_id
+       AND e.engagement_type = 'like'
+       AND e.deleted_at IS NULL
+       AND (e.engaged_at, e.video_id) <= (@before_at::timestamptz, @before_video_id::uuid)
+       AND (e.engaged_at, e.video_id, e.engagement_type) < (@before_at::timestamptz, @before_video_id::uuid, @before_type::text)
+       AND (v.video_id IS NULL OR v.availability = 'available' OR @include_unavailable::bool
+            OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = @user_id))
+     ORDER BY e.engaged_at DESC, e.video_id DESC
+     LIMIT @page_size::int)
+    UNION ALL
+    (SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
+            coalesce(v.availability, 'unknown') AS availability,
+            v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
+            v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at
+     FROM profile.engagements e
+     LEFT JOIN profile.videos_projection v ON v.video_id = e.video_id
+     WHERE e.user_id = @user_id
+       AND e.engagement_type = 'bookmark'
+       AND e.deleted_at IS NULL
+       AND (e.engaged_at, e.video_id) <= (@before_at::timestamptz, @before_video_id::uuid)
+       AND (e.engaged_at, e.video_id, e.engagement_type) < (@before_at::timestamptz, @before_video_id::uuid, @before_type::text)
+       AND (v.video_id IS NULL OR v.availability = 'available' OR @include_unavailable::bool
+            OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = @user_id))
+     ORDER BY e.engaged_at DESC, e.video_id DESC
+     LIMIT @page_size::int)
+    ORDER BY engaged_at DESC, video_id DESC, engagement_type DESC
+    LIMIT @page_size::int) f
+LEFT JOIN profile.video_stats s ON s.video_id = f.video_id
+ORDER BY f.engaged_at DESC, f.video_id DESC, f.engagement_type DESC;
 
 -- As ListFavorites, of one type.
 -- name: ListFavoritesByType :many

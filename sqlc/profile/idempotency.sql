@@ -1,17 +1,29 @@
--- false: another transaction is using this key now (S85).
--- name: TryLockIdempotencyKey :one
-SELECT pg_try_advisory_xact_lock(hashtextextended(@scope::text, 0))::bool AS locked;
+-- Claims keys by their scopes and says of each, by its place, whether it could: another transaction may be using it
+-- now (S85). Nobody waits.
+-- name: TryLockIdempotencyKeys :many
+SELECT i.place::int AS place, pg_try_advisory_xact_lock(hashtextextended(i.scope, 0))::bool AS locked
+FROM (SELECT unnest(@places::int[]) AS place, unnest(@scopes::text[]) AS scope) i;
 
--- name: GetIdempotencyKey :one
-SELECT fingerprint, response FROM profile.idempotency_keys
-WHERE user_id = @user_id AND action = @action AND resource_id = @resource_id AND idempotency_key = @idempotency_key
-  AND expires_at > (SELECT profile.clock_now());
+-- The answers that are kept, by the place of their key.
+-- name: GetIdempotencyKeys :many
+SELECT i.place::int AS place, k.fingerprint, k.response
+FROM (SELECT unnest(@places::int[]) AS place, unnest(@user_ids::uuid[]) AS user_id, unnest(@actions::text[]) AS action,
+             unnest(@resource_ids::uuid[]) AS resource_id, unnest(@keys::text[]) AS idempotency_key,
+             profile.clock_now() AS now) i
+CROSS JOIN LATERAL (
+    SELECT r.fingerprint, r.response, r.expires_at FROM profile.idempotency_keys r
+    WHERE r.user_id = i.user_id AND r.action = i.action AND r.resource_id = i.resource_id AND r.idempotency_key = i.idempotency_key
+    LIMIT 1) k
+WHERE k.expires_at > i.now;
 
--- Replaces an expired record of the same key.
--- name: PutIdempotencyKey :exec
+-- Keeps answers of distinct keys; an expired one of the same key is replaced.
+-- name: PutIdempotencyKeys :exec
 INSERT INTO profile.idempotency_keys (user_id, action, resource_id, idempotency_key, fingerprint, response, expires_at)
-VALUES (@user_id, @action, @resource_id, @idempotency_key, @fingerprint, (@response::text)::jsonb,
-        (SELECT profile.clock_now()) + make_interval(secs => @retention_seconds::double precision))
+SELECT i.user_id, i.action, i.resource_id, i.idempotency_key, i.fingerprint, i.response::jsonb, n.expires_at
+FROM (SELECT unnest(@user_ids::uuid[]) AS user_id, unnest(@actions::text[]) AS action, unnest(@resource_ids::uuid[]) AS resource_id,
+             unnest(@keys::text[]) AS idempotency_key, unnest(@fingerprints::bytea[]) AS fingerprint,
+             unnest(@responses::text[]) AS response) i,
+     (SELECT profile.clock_now() + make_interval(secs => @retention_seconds::double precision) AS expires_at) n
 ON CONFLICT (user_id, action, resource_id, idempotency_key) DO UPDATE
 SET fingerprint = excluded.fingerprint, response = excluded.response,
     created_at = profile.clock_now(), expires_at = excluded.expires_at;

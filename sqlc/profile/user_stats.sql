@@ -2,28 +2,45 @@
 -- any is missing it locks none: nobody waits for a new row (EnsureUsers) while holding an old one.
 -- name: LockUsers :many
 WITH locked AS MATERIALIZED (
-    SELECT user_id, like_count, bookmark_count, watched_count
+    SELECT user_id, like_count, bookmark_count, watched_count, event_seq
     FROM profile.user_stats
     WHERE user_id = ANY (@user_ids::uuid[])
       AND (SELECT count(*) FROM profile.user_stats WHERE user_id = ANY (@user_ids::uuid[])) = cardinality(@user_ids::uuid[])
     ORDER BY user_id
     FOR UPDATE)
-SELECT user_id, like_count, bookmark_count, watched_count, profile.clock_now()::timestamptz AS now
+SELECT user_id, like_count, bookmark_count, watched_count, event_seq, profile.clock_now()::timestamptz AS now
 FROM locked;
 
--- name: EnsureUsers :exec
+-- LockUsers that waits for nobody: rows that are missing, or that somebody else has locked, are left out.
+-- name: LockFreeUsers :many
+WITH locked AS MATERIALIZED (
+    SELECT u.user_id, u.like_count, u.bookmark_count, u.watched_count, u.event_seq
+    FROM (SELECT unnest(@user_ids::uuid[]) AS user_id) i
+    CROSS JOIN LATERAL (
+        SELECT s.user_id, s.like_count, s.bookmark_count, s.watched_count, s.event_seq
+        FROM profile.user_stats s WHERE s.user_id = i.user_id
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED) u)
+SELECT user_id, like_count, bookmark_count, watched_count, event_seq, profile.clock_now()::timestamptz AS now
+FROM locked;
+
+-- Creates, in key order, the rows that do not exist and returns those, which nobody else can have locked. It waits
+-- for whoever is creating the same ones.
+-- name: EnsureUsers :many
 INSERT INTO profile.user_stats (user_id)
 SELECT user_id FROM (SELECT unnest(@user_ids::uuid[]) AS user_id) AS input
 ORDER BY user_id
-ON CONFLICT (user_id) DO NOTHING;
+ON CONFLICT (user_id) DO NOTHING
+RETURNING user_id, profile.clock_now()::timestamptz AS now;
 
--- The rows are locked by LockUsers. event_seq is the version of the user's last event of this batch.
+-- The rows are locked. event_seq becomes the version of the user's last event of this batch.
 -- name: AdvanceUsers :many
 UPDATE profile.user_stats AS s
 SET like_count     = s.like_count + d.likes,
     bookmark_count = s.bookmark_count + d.bookmarks,
     watched_count  = s.watched_count + d.watched,
-    event_seq      = s.event_seq + d.events
+    event_seq      = s.event_seq + d.events,
+    updated_at     = profile.clock_now()
 FROM (SELECT unnest(@user_ids::uuid[])     AS user_id,
              unnest(@likes::bigint[])      AS likes,
              unnest(@bookmarks::bigint[])  AS bookmarks,

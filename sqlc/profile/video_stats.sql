@@ -1,39 +1,34 @@
--- Locks the rows in key order, then moves them; all of distinct videos or, when any is missing, none at all:
--- nobody waits for a new row (EnsureVideos) while holding an old one (S17).
+-- Moves counters of distinct videos that have a row, in the order given, which must be that of the keys: rows are
+-- locked as they are met, and a nested loop over the input is the only plan left (S17).
 -- name: AdvanceVideos :many
-WITH locked AS MATERIALIZED (
-    SELECT video_id FROM profile.video_stats
-    WHERE video_id = ANY (@video_ids::uuid[])
-      AND (SELECT count(*) FROM profile.video_stats WHERE video_id = ANY (@video_ids::uuid[])) = cardinality(@video_ids::uuid[])
-    ORDER BY video_id
-    FOR UPDATE)
 UPDATE profile.video_stats AS s
 SET like_count          = s.like_count + d.likes,
     bookmark_count      = s.bookmark_count + d.bookmarks,
     unique_watchers     = s.unique_watchers + d.watchers,
     total_watch_seconds = s.total_watch_seconds + d.seconds,
-    stats_version       = s.stats_version + 1
+    stats_version       = s.stats_version + 1,
+    updated_at          = profile.clock_now()
 FROM (SELECT unnest(@video_ids::uuid[])    AS video_id,
              unnest(@likes::bigint[])      AS likes,
              unnest(@bookmarks::bigint[])  AS bookmarks,
              unnest(@watchers::bigint[])   AS watchers,
              unnest(@seconds::bigint[])    AS seconds) AS d
-JOIN locked USING (video_id)
 WHERE s.video_id = d.video_id
 RETURNING s.video_id, s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds,
           s.stats_version, s.updated_at;
 
+-- Creates rows in key order. Nobody who waits here for another creator holds an old row (S17).
 -- name: EnsureVideos :exec
 INSERT INTO profile.video_stats (video_id)
-SELECT video_id FROM (SELECT unnest(@video_ids::uuid[]) AS video_id) AS input
-ORDER BY video_id
+SELECT unnest(@video_ids::uuid[]) AS video_id
+ORDER BY 1
 ON CONFLICT (video_id) DO NOTHING;
 
 -- Rows exist only for videos somebody touched.
 -- name: BatchGetVideoStats :many
-SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at
-FROM profile.video_stats
-WHERE video_id = ANY (@video_ids::uuid[]);
+SELECT s.video_id, s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version, s.updated_at
+FROM (SELECT unnest(@video_ids::uuid[]) AS video_id) i
+CROSS JOIN LATERAL (SELECT * FROM profile.video_stats t WHERE t.video_id = i.video_id LIMIT 1) s;
 
 -- Videos whose counters differ from a recount (S42); none when all is well.
 -- name: FindStatsDrift :many

@@ -1,6 +1,16 @@
 -- name: BatchGetVideos :many
 SELECT * FROM profile.videos_projection WHERE video_id = ANY (@video_ids::uuid[]);
 
+-- What a progress report must know of each of distinct videos, known or not: duration 0 is unknown; counted: it has counters.
+-- name: GetVideoFacts :many
+SELECT i.video_id::uuid AS video_id, coalesce(v.availability, 'unknown')::text AS availability,
+       coalesce(v.duration_micros, 0)::bigint AS duration_micros,
+       coalesce(s.counted, false)::bool AS counted
+FROM (SELECT unnest(@video_ids::uuid[]) AS video_id) i
+LEFT JOIN LATERAL (
+    SELECT p.availability, p.duration_micros FROM profile.videos_projection p WHERE p.video_id = i.video_id LIMIT 1) v ON true
+LEFT JOIN LATERAL (SELECT true AS counted FROM profile.video_stats t WHERE t.video_id = i.video_id LIMIT 1) s ON true;
+
 -- Folds one change per video into the projection; a field moves only to a greater catalog version, so the
 -- order and repetition of changes cannot matter. A field version of 0 says "not in this change"; the zero
 -- time, -1, the nil UUID and the empty

@@ -1,9 +1,8 @@
--- The rows that exist, locked; their users are locked already (S30).
--- name: LockWatchLogs :many
-SELECT * FROM profile.watch_logs
-WHERE (user_id, video_id) IN (SELECT unnest(@user_ids::uuid[]), unnest(@video_ids::uuid[]))
-ORDER BY user_id, video_id
-FOR UPDATE;
+-- The rows that exist. Their users are locked, and nobody writes them without that lock (S30).
+-- name: GetWatchLogs :many
+SELECT w.*
+FROM (SELECT unnest(@user_ids::uuid[]) AS user_id, unnest(@video_ids::uuid[]) AS video_id) i
+CROSS JOIN LATERAL (SELECT * FROM profile.watch_logs l WHERE l.user_id = i.user_id AND l.video_id = i.video_id LIMIT 1) w;
 
 -- Stores merged rows of distinct (user, video), whatever was there; the rows are locked. Absent values
 -- arrive as the zero time, -1 or empty text.
@@ -35,7 +34,8 @@ SET position_seconds      = excluded.position_seconds,
     session_seq           = excluded.session_seq,
     first_watched_at      = excluded.first_watched_at,
     last_watched_at       = excluded.last_watched_at,
-    expires_at            = excluded.expires_at;
+    expires_at            = excluded.expires_at,
+    updated_at            = excluded.updated_at;
 
 -- One page below a key, of what is in the history and has not expired. Bounds: last_watched_at in
 -- [watched_after, watched_before); completion is empty, completed or in_progress.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -64,3 +65,5 @@ func (unobserved) FavoriteChanged(models.FavoriteType, bool)      {}
 func (unobserved) ProgressReported(models.Outcome, models.Doubts) {}
 func (unobserved) PreferencesUpdated()                            {}
 func (unobserved) CounterDrift()                                  {}
+
+func (unobserved) BatchTaken(string, int, time.Duration) {}

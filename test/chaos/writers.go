@@ -260,7 +260,7 @@ func (w *world) savepoint(ctx context.Context, order transaction, lockOutside bo
 
 func lockUser(ctx context.Context, tx pgx.Tx, user models.UserID) error {
 	q := profiledb.New(tx)
-	if err := q.EnsureUsers(ctx, []uuid.UUID{uuid.UUID(user)}); err != nil {
+	if _, err := q.EnsureUsers(ctx, []uuid.UUID{uuid.UUID(user)}); err != nil {
 		return err
 	}
 	_, err := q.LockUsers(ctx, []uuid.UUID{uuid.UUID(user)})

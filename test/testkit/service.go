@@ -53,6 +53,7 @@ func NewOn(t testing.TB, db *Database, configure ...func(*confpb.Bootstrap)) *Se
 	require.NoError(t, err)
 	conf.Server.Grpc.Addr, conf.Server.Admin.Addr = "127.0.0.1:0", "127.0.0.1:0"
 	conf.Data.Postgres.Url = db.AppURL
+	conf.Data.Postgres.MinConns = 0 // hundreds of services share a server
 	if mode := os.Getenv("PROFILE_TEST_QUERY_MODE"); mode != "" {
 		conf.Data.Postgres.QueryMode = mode
 	}

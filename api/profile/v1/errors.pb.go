@@ -71,6 +71,9 @@ const (
 	ErrorReason_ERROR_REASON_CANCELLED ErrorReason = 19
 	// INVALID_ARGUMENT, 400. A total would pass the greatest number that can be stored.
 	ErrorReason_ERROR_REASON_COUNTER_OVERFLOW ErrorReason = 20
+	// RESOURCE_EXHAUSTED, 429, retryable. More calls, or more of this user, than can be answered in time. Refused at
+	// once; nothing was tried. RetryInfo says when to come back.
+	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 21
 )
 
 // Enum value maps for ErrorReason.
@@ -97,6 +100,7 @@ var (
 		18: "ERROR_REASON_INTERNAL",
 		19: "ERROR_REASON_CANCELLED",
 		20: "ERROR_REASON_COUNTER_OVERFLOW",
+		21: "ERROR_REASON_OVERLOADED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":             0,
@@ -120,6 +124,7 @@ var (
 		"ERROR_REASON_INTERNAL":                18,
 		"ERROR_REASON_CANCELLED":               19,
 		"ERROR_REASON_COUNTER_OVERFLOW":        20,
+		"ERROR_REASON_OVERLOADED":              21,
 	}
 )
 
@@ -155,7 +160,7 @@ var File_profile_v1_errors_proto protoreflect.FileDescriptor
 const file_profile_v1_errors_proto_rawDesc = "" +
 	"\n" +
 	"\x17profile/v1/errors.proto\x12\n" +
-	"profile.v1*\xfe\x05\n" +
+	"profile.v1*\x9b\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12&\n" +
@@ -178,7 +183,8 @@ const file_profile_v1_errors_proto_rawDesc = "" +
 	"\x1eERROR_REASON_DEADLINE_EXCEEDED\x10\x11\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x12\x12\x1a\n" +
 	"\x16ERROR_REASON_CANCELLED\x10\x13\x12!\n" +
-	"\x1dERROR_REASON_COUNTER_OVERFLOW\x10\x14B<Z:github.com/lingo-services/profile/api/profile/v1;profilev1b\x06proto3"
+	"\x1dERROR_REASON_COUNTER_OVERFLOW\x10\x14\x12\x1b\n" +
+	"\x17ERROR_REASON_OVERLOADED\x10\x15B<Z:github.com/lingo-services/profile/api/profile/v1;profilev1b\x06proto3"
 
 var (
 	file_profile_v1_errors_proto_rawDescOnce sync.Once

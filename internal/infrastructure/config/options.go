@@ -10,6 +10,7 @@ import (
 	"github.com/google/wire"
 
 	"github.com/lingo-services/profile/internal/controllers"
+	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/controllers/dto"
 	"github.com/lingo-services/profile/internal/controllers/identity"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
@@ -18,6 +19,7 @@ import (
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
+	"github.com/lingo-services/profile/internal/services/coalesce"
 	"github.com/lingo-services/profile/internal/services/pagetoken"
 	cataloginbox "github.com/lingo-services/profile/internal/tasks/catalog_inbox"
 	"github.com/lingo-services/profile/internal/tasks/maintenance"
@@ -26,7 +28,7 @@ import (
 
 // ProviderSet turns the configuration into what each layer asks for.
 var ProviderSet = wire.NewSet(
-	Postgres, Messaging, TxOptions, ServiceOptions, PageTokens, Timeouts, Authenticator, DecoderOptions, EnableAPI, InboxGeneration,
+	Postgres, Messaging, TxOptions, ServiceOptions, Admission, PageTokens, Timeouts, Authenticator, DecoderOptions, EnableAPI, InboxGeneration,
 )
 
 // Postgres is the database part.
@@ -83,10 +85,29 @@ func ServiceOptions(c *confpb.Bootstrap) services.Options {
 			Retention:            c.GetWatch().GetRetention().AsDuration(),
 			UnqualifiedRetention: c.GetWatch().GetUnqualifiedRetention().AsDuration(),
 		},
+		Coalescing: coalesce.Options{
+			Enabled: c.GetCoalescing().GetEnabled(), Writers: int(c.GetCoalescing().GetWriters()), Batch: int(c.GetCoalescing().GetBatch()),
+			PerUser: int(c.GetCoalescing().GetPerUser()), Stragglers: int(c.GetCoalescing().GetStragglers()),
+		},
 		IdempotencyRetention: c.GetIdempotency().GetRetention().AsDuration(),
 		PublishEvents:        c.GetFeatures().GetPublishEvents(),
 		PublishPreferences:   c.GetFeatures().GetPublishPreferences(),
 	}
+}
+
+// Admission bounds the calls in work.
+func Admission(c *confpb.Bootstrap) admission.Settings {
+	a := c.GetAdmission()
+	gate := func(g *confpb.Admission_Gate) admission.Options {
+		return admission.Options{
+			Slots: int(g.GetSlots()), Queue: int(g.GetQueue()), PerUser: int(a.GetPerUser()), MaxWait: a.GetMaxWait().AsDuration(),
+		}
+	}
+	s := admission.Settings{Enabled: a.GetEnabled(), Reads: gate(a.GetReads()), Updates: gate(a.GetUpdates()), Shared: gate(a.GetShared())}
+	if !c.GetCoalescing().GetEnabled() {
+		s.Shared = s.Updates // each of them needs a connection then
+	}
+	return s
 }
 
 // PageTokens signs and checks page tokens.

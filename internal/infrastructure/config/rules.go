@@ -31,6 +31,7 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 	} else if len(conf.GetAuth().GetDevServices()) > 0 {
 		problems = append(problems, errors.New("auth.dev_services: only with auth.insecure_dev"))
 	}
+	problems = append(problems, checkConnections(conf)...)
 	problems = append(problems, checkMessaging(conf.GetMessaging())...)
 	if conf.GetService().GetEnvironment() != "production" {
 		return problems
@@ -48,6 +49,27 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 	}
 	if leavesInClear(conf.GetData().GetPostgres().GetUrl()) {
 		problems = append(problems, errors.New("data.postgres.url: needs sslmode=require or stricter off loopback in production"))
+	}
+	return problems
+}
+
+// checkConnections: what may be in work at a time must have connections, or calls would wait for them where nobody
+// counts.
+func checkConnections(conf *confpb.Bootstrap) (problems []error) {
+	pool, a, c := conf.GetData().GetPostgres(), conf.GetAdmission(), conf.GetCoalescing()
+	if pool.GetMinConns() > pool.GetMaxConns() {
+		problems = append(problems, errors.New("data.postgres.min_conns: must not exceed data.postgres.max_conns"))
+	}
+	if !a.GetEnabled() {
+		return problems
+	}
+	const kinds = 2 // favourites and progress
+	writing := kinds * (c.GetWriters() + c.GetStragglers())
+	if !c.GetEnabled() {
+		writing = a.GetUpdates().GetSlots()
+	}
+	if need := a.GetReads().GetSlots() + a.GetUpdates().GetSlots() + writing; need > pool.GetMaxConns() {
+		problems = append(problems, fmt.Errorf("data.postgres.max_conns: %d calls and writers may need a connection at a time", need))
 	}
 	return problems
 }

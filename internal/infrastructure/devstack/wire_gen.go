@@ -10,6 +10,7 @@ import (
 	"context"
 	"github.com/lingo-services/profile/internal/clients/catalog"
 	"github.com/lingo-services/profile/internal/controllers"
+	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/controllers/dto"
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
@@ -40,10 +41,13 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		return nil, nil, err
 	}
 	authenticator := config.Authenticator(conf)
+	settings := config.Admission(conf)
+	metrics := observability.NewMetrics()
+	admissionMetrics := observability.NewAdmissionMetrics(metrics)
+	doors := admission.NewDoors(settings, admissionMetrics)
 	timeouts := config.Timeouts(conf)
 	enabled := config.EnableAPI(conf, log)
-	metrics := observability.NewMetrics()
-	baseHandler, err := controllers.NewBaseHandler(authenticator, timeouts, enabled, log, metrics)
+	baseHandler, err := controllers.NewBaseHandler(authenticator, doors, timeouts, enabled, log, metrics)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

@@ -4,12 +4,14 @@ import (
 	"github.com/google/wire"
 
 	"github.com/lingo-services/profile/internal/controllers"
+	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/services"
 )
 
 // ProviderSet provides metrics, as everything that observes.
 var ProviderSet = wire.NewSet(
-	NewMetrics,
+	NewMetrics, NewAdmissionMetrics,
 	wire.Bind(new(services.Observer), new(*Metrics)),
 	wire.Bind(new(controllers.RequestObserver), new(*Metrics)),
+	wire.Bind(new(admission.Observer), new(*AdmissionMetrics)),
 )

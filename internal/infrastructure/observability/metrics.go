@@ -19,6 +19,8 @@ type Metrics struct {
 	preferences prometheus.Counter
 	drift       prometheus.Counter
 	requests    *prometheus.HistogramVec
+	batches     *prometheus.HistogramVec
+	waits       *prometheus.HistogramVec
 }
 
 // NewMetrics registers everything in a registry of its own.
@@ -44,8 +46,16 @@ func NewMetrics() *Metrics {
 			Name: "profile_request_duration_seconds", Help: "Time to answer by method and code.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .2, .5, 1, 5},
 		}, []string{"method", "code"}),
+		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "profile_batch_commands", Help: "Commands that shared a transaction, by kind.",
+			Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256},
+		}, []string{"kind"}),
+		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "profile_batch_wait_seconds", Help: "How long the first command of a shared transaction had waited for it, by kind.",
+			Buckets: []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1},
+		}, []string{"kind"}),
 	}
-	m.Registry.MustRegister(m.engagements, m.progress, m.doubts, m.preferences, m.drift, m.requests,
+	m.Registry.MustRegister(m.engagements, m.progress, m.doubts, m.preferences, m.drift, m.requests, m.batches, m.waits,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -77,6 +87,12 @@ func (m *Metrics) ProgressReported(outcome models.Outcome, doubts models.Doubts)
 
 // PreferencesUpdated implements services.Observer.
 func (m *Metrics) PreferencesUpdated() { m.preferences.Inc() }
+
+// BatchTaken implements services.Observer.
+func (m *Metrics) BatchTaken(kind string, commands int, waited time.Duration) {
+	m.batches.WithLabelValues(kind).Observe(float64(commands))
+	m.waits.WithLabelValues(kind).Observe(waited.Seconds())
+}
 
 // CounterDrift implements services.Observer.
 func (m *Metrics) CounterDrift() { m.drift.Inc() }

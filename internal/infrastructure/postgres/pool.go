@@ -9,39 +9,67 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+	"github.com/lingo-services/profile/internal/repositories"
 )
 
-// connectTimeout bounds one connection attempt.
-const connectTimeout = 5 * time.Second
+const (
+	// connectTimeout bounds one connection attempt.
+	connectTimeout = 5 * time.Second
+	// unheardTimeout is how long a server may take to react to a cancelled call before its connection is given up.
+	unheardTimeout = 2 * time.Second
+)
 
 // errDSN hides what the parser says, which would repeat the password.
 var errDSN = errors.New("data.postgres.url is not a valid postgres URL")
 
-// NewPool opens a pool; the first connection is made when it is needed. The caller calls closePool.
+// NewPool opens a pool, which begins to open its least number of connections. The caller calls closePool.
 func NewPool(ctx context.Context, conf *confpb.Data_Postgres) (pool *pgxpool.Pool, closePool func(), err error) {
 	config, err := pgxpool.ParseConfig(conf.GetUrl())
 	if err != nil {
 		return nil, nil, errDSN
 	}
 	config.MaxConns = conf.GetMaxConns()
+	config.MinConns = min(conf.GetMinConns(), conf.GetMaxConns())
 	config.ConnConfig.ConnectTimeout = connectTimeout
+	config.ConnConfig.BuildContextWatcherHandler = keepConnection
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	config.AfterConnect = prepareConnection
 	if conf.GetQueryMode() == "exec" {
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+		config.AfterConnect = registerTypes // there is nothing to prepare behind a pooler
 	}
-	config.AfterConnect = registerTypes
 	if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, nil, fmt.Errorf("open database pool: %w", err)
 	}
 	return pool, pool.Close, nil
 }
 
+// keepConnection has the server cancel what nobody waits for any more. The driver would close the connection instead,
+// and the next call pay for another one: under load that feeds on itself.
+func keepConnection(conn *pgconn.PgConn) ctxwatch.Handler {
+	return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: unheardTimeout}
+}
+
+func prepareConnection(ctx context.Context, conn *pgx.Conn) error {
+	if err := registerTypes(ctx, conn); err != nil {
+		return err
+	}
+	return repositories.Warm(ctx, conn)
+}
+
 // registerTypes lets mode exec, which asks the server nothing, know our parameter types.
 func registerTypes(_ context.Context, conn *pgx.Conn) error {
-	conn.TypeMap().RegisterDefaultPgType(uuid.UUID{}, "uuid")
-	conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
+	types := conn.TypeMap()
+	if array, known := types.TypeForOID(pgtype.UUIDArrayOID); known {
+		types.RegisterType(&pgtype.Type{Name: array.Name, OID: array.OID, Codec: uuidArray{array.Codec}})
+	}
+	types.RegisterDefaultPgType(uuid.UUID{}, "uuid")
+	types.RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -31,11 +32,22 @@ type Admin struct {
 	listener Listeners
 }
 
+// readiness is whether callers should be sent here.
+type readiness struct {
+	pool  *pgxpool.Pool
+	probe *health.Server
+	// warmed: the pool has had its least number of connections.
+	warmed atomic.Bool
+	// answered is when the database did last, in Unix nanoseconds.
+	answered atomic.Int64
+}
+
 // NewAdmin answers from the pool, the gRPC health state and the metrics registry.
 func NewAdmin(l Listeners, pool *pgxpool.Pool, probe *health.Server, metrics *observability.Metrics) *Admin {
-	mux := http.NewServeMux()
+	metrics.ObservePool(pool)
+	mux, state := http.NewServeMux(), &readiness{pool: pool, probe: probe}
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, ready(r.Context(), pool, probe)) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, state.check(r.Context())) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{}))
 	return &Admin{
 		listener: l,
@@ -48,17 +60,36 @@ func NewAdmin(l Listeners, pool *pgxpool.Pool, probe *health.Server, metrics *ob
 var (
 	errDraining = errors.New("draining")
 	errDatabase = errors.New("database does not answer")
+	errWarming  = errors.New("connections are being opened")
 )
 
-func ready(ctx context.Context, pool *pgxpool.Pool, probe *health.Server) error {
+// patience is how long a database that does not answer in time counts as busy, not as gone: taking a busy instance out
+// leaves its load to the others.
+const patience = 10 * time.Second
+
+func (r *readiness) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	state, err := probe.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+	state, err := r.probe.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
 	if err != nil || state.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 		return errDraining
 	}
-	if pool.Ping(ctx) != nil {
+	err = r.pool.Ping(ctx)
+	switch {
+	case err == nil:
+		r.answered.Store(time.Now().UnixNano())
+	case ctx.Err() == nil || time.Since(time.Unix(0, r.answered.Load())) > patience:
 		return errDatabase
+	}
+	return r.warm()
+}
+
+func (r *readiness) warm() error {
+	if stat := r.pool.Stat(); stat.IdleConns()+stat.AcquiredConns() >= r.pool.Config().MinConns {
+		r.warmed.Store(true)
+	}
+	if !r.warmed.Load() {
+		return errWarming
 	}
 	return nil
 }

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	kgrpc "github.com/go-kratos/kratos/v2/transport/grpc"
 	"github.com/google/wire"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/controllers"
@@ -25,7 +27,15 @@ var ProviderSet = wire.NewSet(Listen, NewGRPC, NewAdmin, NewApp, health.NewServe
 // TaskProviderSet provides the app around a Task.
 var TaskProviderSet = wire.NewSet(ListenAdmin, NewAdmin, NewTaskApp, health.NewServer)
 
-const maxConcurrentStreams = 100
+// Limits of one connection (trust.md T13). Connections end now and then, so that callers find new instances.
+const (
+	maxConcurrentStreams = 100
+	maxHeaderBytes       = 16 << 10
+	leastPing            = 30 * time.Second
+	connectionIdle       = 15 * time.Minute
+	connectionAge        = 30 * time.Minute
+	connectionGrace      = 30 * time.Second
+)
 
 // Listeners are the open sockets of the process. GRPC is nil in a task.
 type Listeners struct{ GRPC, Admin net.Listener }
@@ -86,6 +96,11 @@ func NewGRPC(conf *confpb.Bootstrap, l Listeners, base *controllers.BaseHandler,
 		kgrpc.Options(
 			grpc.MaxRecvMsgSize(int(conf.GetServer().GetMaxRequestBytes())),
 			grpc.MaxConcurrentStreams(maxConcurrentStreams),
+			grpc.MaxHeaderListSize(maxHeaderBytes),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPing, PermitWithoutStream: true}),
+			grpc.KeepaliveParams(keepalive.ServerParameters{
+				MaxConnectionIdle: connectionIdle, MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionGrace,
+			}),
 			grpc.ForceServerCodecV2(controllers.Codec()),
 		),
 	}

@@ -24,6 +24,8 @@ type Event struct {
 	OccurredAt time.Time
 	// Payload is the protobuf message of Type.
 	Payload []byte
+	// TraceParent is the W3C traceparent of the call that caused the event; empty without one.
+	TraceParent string
 }
 
 // Lane is a stable hash of the ordering key: it must not change between releases.

@@ -13,7 +13,12 @@ type FavoriteCommand struct {
 	Type    models.FavoriteType
 	Active  bool
 	At      models.Effective
+	// AtLimit: the user may have no more of this type, so that the command is refused if it really adds one (S19).
+	AtLimit bool
 }
+
+// FavoritePolicy says for which videos additions are refused, by the user who uploaded them and by others (S22, S23).
+type FavoritePolicy struct{ RefusedOwn, Refused []models.Availability }
 
 // FavoriteChange is what a command did.
 type FavoriteChange struct {
@@ -21,12 +26,17 @@ type FavoriteChange struct {
 	Changed bool
 	// Stale: something newer is stored.
 	Stale bool
+	// Unavailable and OverLimit say why a command that would have added something was refused; one that would have
+	// changed nothing is not.
+	Unavailable, OverLimit bool
 	// At is the effective time used; EventAt is occurred_at for an event of this change, greater than that
 	// of every earlier event of the register.
-	At, EventAt  time.Time
-	Availability models.Availability
-	// UploaderID is zero when unknown.
-	UploaderID models.UserID
+	At, EventAt time.Time
+	// Before and Other are when the register, and the pair's other one, became active; nil when they were not before
+	// the command.
+	Before, Other *time.Time
+	// Counted: the video has a row of counters.
+	Counted bool
 }
 
 // FavoriteState is one user's state and the counters of one video.

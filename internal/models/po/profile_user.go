@@ -37,6 +37,8 @@ type UserCounters struct {
 	LikeCount     int64
 	BookmarkCount int64
 	WatchedCount  int64
+	// EventSeq is the version of the user's newest event; 0 before the first.
+	EventSeq int64
 	// Now is the database clock after the lock was obtained.
 	Now time.Time
 }

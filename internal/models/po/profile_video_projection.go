@@ -23,6 +23,15 @@ type Video struct {
 	Availability      models.Availability
 }
 
+// VideoFacts are what progress depends on.
+type VideoFacts struct {
+	Availability models.Availability
+	// DurationMicros is 0 when unknown.
+	DurationMicros int64
+	// Counted: the video has a row of counters.
+	Counted bool
+}
+
 // ListedVideo is a list entry's video and counters.
 type ListedVideo struct {
 	VideoID      models.VideoID

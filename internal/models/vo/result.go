@@ -20,6 +20,8 @@ type WatchOutcome struct {
 	// Recorded: the pair is part of the history.
 	Recorded bool
 	Outcome  models.Outcome
+	// Doubts are for metrics, not for the caller.
+	Doubts models.Doubts `json:"-"`
 }
 
 // WatchRecord is a watch row with the video's length.

@@ -160,6 +160,21 @@ func (mr *MockUserStatsRepositoryMockRecorder) Lock(ctx, ids any) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Lock", reflect.TypeOf((*MockUserStatsRepository)(nil).Lock), ctx, ids)
 }
 
+// LockFree mocks base method.
+func (m *MockUserStatsRepository) LockFree(ctx context.Context, ids []models.UserID) (map[models.UserID]po.UserCounters, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "LockFree", ctx, ids)
+	ret0, _ := ret[0].(map[models.UserID]po.UserCounters)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// LockFree indicates an expected call of LockFree.
+func (mr *MockUserStatsRepositoryMockRecorder) LockFree(ctx, ids any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "LockFree", reflect.TypeOf((*MockUserStatsRepository)(nil).LockFree), ctx, ids)
+}
+
 // MockEngagementRepository is a mock of EngagementRepository interface.
 type MockEngagementRepository struct {
 	ctrl     *gomock.Controller
@@ -230,18 +245,18 @@ func (mr *MockEngagementRepositoryMockRecorder) ListByUser(ctx, q any) *gomock.C
 }
 
 // Upsert mocks base method.
-func (m *MockEngagementRepository) Upsert(ctx context.Context, cmds []po.FavoriteCommand) ([]po.FavoriteChange, error) {
+func (m *MockEngagementRepository) Upsert(ctx context.Context, cmds []po.FavoriteCommand, policy po.FavoritePolicy) ([]po.FavoriteChange, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Upsert", ctx, cmds)
+	ret := m.ctrl.Call(m, "Upsert", ctx, cmds, policy)
 	ret0, _ := ret[0].([]po.FavoriteChange)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // Upsert indicates an expected call of Upsert.
-func (mr *MockEngagementRepositoryMockRecorder) Upsert(ctx, cmds any) *gomock.Call {
+func (mr *MockEngagementRepositoryMockRecorder) Upsert(ctx, cmds, policy any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Upsert", reflect.TypeOf((*MockEngagementRepository)(nil).Upsert), ctx, cmds)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Upsert", reflect.TypeOf((*MockEngagementRepository)(nil).Upsert), ctx, cmds, policy)
 }
 
 // MockWatchLogRepository is a mock of WatchLogRepository interface.
@@ -268,6 +283,21 @@ func (m *MockWatchLogRepository) EXPECT() *MockWatchLogRepositoryMockRecorder {
 	return m.recorder
 }
 
+// Get mocks base method.
+func (m *MockWatchLogRepository) Get(ctx context.Context, keys []repositories.WatchKey) (map[repositories.WatchKey]po.WatchLog, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Get", ctx, keys)
+	ret0, _ := ret[0].(map[repositories.WatchKey]po.WatchLog)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Get indicates an expected call of Get.
+func (mr *MockWatchLogRepositoryMockRecorder) Get(ctx, keys any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Get", reflect.TypeOf((*MockWatchLogRepository)(nil).Get), ctx, keys)
+}
+
 // ListRecent mocks base method.
 func (m *MockWatchLogRepository) ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchEntry, error) {
 	m.ctrl.T.Helper()
@@ -281,21 +311,6 @@ func (m *MockWatchLogRepository) ListRecent(ctx context.Context, q po.WatchQuery
 func (mr *MockWatchLogRepositoryMockRecorder) ListRecent(ctx, q any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "ListRecent", reflect.TypeOf((*MockWatchLogRepository)(nil).ListRecent), ctx, q)
-}
-
-// Lock mocks base method.
-func (m *MockWatchLogRepository) Lock(ctx context.Context, keys []repositories.WatchKey) (map[repositories.WatchKey]po.WatchLog, error) {
-	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Lock", ctx, keys)
-	ret0, _ := ret[0].(map[repositories.WatchKey]po.WatchLog)
-	ret1, _ := ret[1].(error)
-	return ret0, ret1
-}
-
-// Lock indicates an expected call of Lock.
-func (mr *MockWatchLogRepositoryMockRecorder) Lock(ctx, keys any) *gomock.Call {
-	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Lock", reflect.TypeOf((*MockWatchLogRepository)(nil).Lock), ctx, keys)
 }
 
 // UpsertProgress mocks base method.
@@ -334,6 +349,21 @@ func NewMockVideoProjectionRepository(ctrl *gomock.Controller) *MockVideoProject
 // EXPECT returns an object that allows the caller to indicate expected use.
 func (m *MockVideoProjectionRepository) EXPECT() *MockVideoProjectionRepositoryMockRecorder {
 	return m.recorder
+}
+
+// Facts mocks base method.
+func (m *MockVideoProjectionRepository) Facts(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.VideoFacts, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Facts", ctx, ids)
+	ret0, _ := ret[0].(map[models.VideoID]po.VideoFacts)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Facts indicates an expected call of Facts.
+func (mr *MockVideoProjectionRepositoryMockRecorder) Facts(ctx, ids any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Facts", reflect.TypeOf((*MockVideoProjectionRepository)(nil).Facts), ctx, ids)
 }
 
 // ListByIDs mocks base method.
@@ -418,6 +448,20 @@ func (m *MockVideoStatsRepository) Drift(ctx context.Context) ([]po.StatsDrift, 
 func (mr *MockVideoStatsRepositoryMockRecorder) Drift(ctx any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Drift", reflect.TypeOf((*MockVideoStatsRepository)(nil).Drift), ctx)
+}
+
+// Ensure mocks base method.
+func (m *MockVideoStatsRepository) Ensure(ctx context.Context, ids []models.VideoID) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Ensure", ctx, ids)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// Ensure indicates an expected call of Ensure.
+func (mr *MockVideoStatsRepositoryMockRecorder) Ensure(ctx, ids any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Ensure", reflect.TypeOf((*MockVideoStatsRepository)(nil).Ensure), ctx, ids)
 }
 
 // Increment mocks base method.
@@ -879,33 +923,33 @@ func (m *MockIdempotencyRepository) EXPECT() *MockIdempotencyRepositoryMockRecor
 }
 
 // Get mocks base method.
-func (m *MockIdempotencyRepository) Get(ctx context.Context, r po.IdempotencyRecord) (po.IdempotencyRecord, bool, error) {
+func (m *MockIdempotencyRepository) Get(ctx context.Context, records []po.IdempotencyRecord) (map[int]po.IdempotencyRecord, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Get", ctx, r)
-	ret0, _ := ret[0].(po.IdempotencyRecord)
-	ret1, _ := ret[1].(bool)
-	ret2, _ := ret[2].(error)
-	return ret0, ret1, ret2
+	ret := m.ctrl.Call(m, "Get", ctx, records)
+	ret0, _ := ret[0].(map[int]po.IdempotencyRecord)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
 }
 
 // Get indicates an expected call of Get.
-func (mr *MockIdempotencyRepositoryMockRecorder) Get(ctx, r any) *gomock.Call {
+func (mr *MockIdempotencyRepositoryMockRecorder) Get(ctx, records any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Get", reflect.TypeOf((*MockIdempotencyRepository)(nil).Get), ctx, r)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Get", reflect.TypeOf((*MockIdempotencyRepository)(nil).Get), ctx, records)
 }
 
 // Lock mocks base method.
-func (m *MockIdempotencyRepository) Lock(ctx context.Context, r po.IdempotencyRecord) error {
+func (m *MockIdempotencyRepository) Lock(ctx context.Context, records []po.IdempotencyRecord) ([]bool, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Lock", ctx, r)
-	ret0, _ := ret[0].(error)
-	return ret0
+	ret := m.ctrl.Call(m, "Lock", ctx, records)
+	ret0, _ := ret[0].([]bool)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
 }
 
 // Lock indicates an expected call of Lock.
-func (mr *MockIdempotencyRepositoryMockRecorder) Lock(ctx, r any) *gomock.Call {
+func (mr *MockIdempotencyRepositoryMockRecorder) Lock(ctx, records any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Lock", reflect.TypeOf((*MockIdempotencyRepository)(nil).Lock), ctx, r)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Lock", reflect.TypeOf((*MockIdempotencyRepository)(nil).Lock), ctx, records)
 }
 
 // Prune mocks base method.
@@ -924,17 +968,17 @@ func (mr *MockIdempotencyRepositoryMockRecorder) Prune(ctx, limit any) *gomock.C
 }
 
 // Put mocks base method.
-func (m *MockIdempotencyRepository) Put(ctx context.Context, r po.IdempotencyRecord, retention time.Duration) error {
+func (m *MockIdempotencyRepository) Put(ctx context.Context, records []po.IdempotencyRecord, retention time.Duration) error {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Put", ctx, r, retention)
+	ret := m.ctrl.Call(m, "Put", ctx, records, retention)
 	ret0, _ := ret[0].(error)
 	return ret0
 }
 
 // Put indicates an expected call of Put.
-func (mr *MockIdempotencyRepositoryMockRecorder) Put(ctx, r, retention any) *gomock.Call {
+func (mr *MockIdempotencyRepositoryMockRecorder) Put(ctx, records, retention any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Put", reflect.TypeOf((*MockIdempotencyRepository)(nil).Put), ctx, r, retention)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Put", reflect.TypeOf((*MockIdempotencyRepository)(nil).Put), ctx, records, retention)
 }
 
 // MockInboxRepository is a mock of InboxRepository interface.

@@ -11,34 +11,57 @@ import (
 	"github.com/google/uuid"
 )
 
-const getIdempotencyKey = `-- name: GetIdempotencyKey :one
-SELECT fingerprint, response FROM profile.idempotency_keys
-WHERE user_id = $1 AND action = $2 AND resource_id = $3 AND idempotency_key = $4
-  AND expires_at > (SELECT profile.clock_now())
+const getIdempotencyKeys = `-- name: GetIdempotencyKeys :many
+SELECT i.place::int AS place, k.fingerprint, k.response
+FROM (SELECT unnest($1::int[]) AS place, unnest($2::uuid[]) AS user_id, unnest($3::text[]) AS action,
+             unnest($4::uuid[]) AS resource_id, unnest($5::text[]) AS idempotency_key,
+             profile.clock_now() AS now) i
+CROSS JOIN LATERAL (
+    SELECT r.fingerprint, r.response, r.expires_at FROM profile.idempotency_keys r
+    WHERE r.user_id = i.user_id AND r.action = i.action AND r.resource_id = i.resource_id AND r.idempotency_key = i.idempotency_key
+    LIMIT 1) k
+WHERE k.expires_at > i.now
 `
 
-type GetIdempotencyKeyParams struct {
-	UserID         uuid.UUID
-	Action         string
-	ResourceID     uuid.UUID
-	IdempotencyKey string
+type GetIdempotencyKeysParams struct {
+	Places      []int32
+	UserIDs     []uuid.UUID
+	Actions     []string
+	ResourceIDs []uuid.UUID
+	Keys        []string
 }
 
-type GetIdempotencyKeyRow struct {
+type GetIdempotencyKeysRow struct {
+	Place       int32
 	Fingerprint []byte
 	Response    string
 }
 
-func (q *Queries) GetIdempotencyKey(ctx context.Context, arg GetIdempotencyKeyParams) (GetIdempotencyKeyRow, error) {
-	row := q.db.QueryRow(ctx, getIdempotencyKey,
-		arg.UserID,
-		arg.Action,
-		arg.ResourceID,
-		arg.IdempotencyKey,
+// The answers that are kept, by the place of their key.
+func (q *Queries) GetIdempotencyKeys(ctx context.Context, arg GetIdempotencyKeysParams) ([]GetIdempotencyKeysRow, error) {
+	rows, err := q.db.Query(ctx, getIdempotencyKeys,
+		arg.Places,
+		arg.UserIDs,
+		arg.Actions,
+		arg.ResourceIDs,
+		arg.Keys,
 	)
-	var i GetIdempotencyKeyRow
-	err := row.Scan(&i.Fingerprint, &i.Response)
-	return i, err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GetIdempotencyKeysRow
+	for rows.Next() {
+		var i GetIdempotencyKeysRow
+		if err := rows.Scan(&i.Place, &i.Fingerprint, &i.Response); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const pruneIdempotencyKeys = `-- name: PruneIdempotencyKeys :execrows
@@ -60,47 +83,75 @@ func (q *Queries) PruneIdempotencyKeys(ctx context.Context, maxRows int32) (int6
 	return result.RowsAffected(), nil
 }
 
-const putIdempotencyKey = `-- name: PutIdempotencyKey :exec
+const putIdempotencyKeys = `-- name: PutIdempotencyKeys :exec
 INSERT INTO profile.idempotency_keys (user_id, action, resource_id, idempotency_key, fingerprint, response, expires_at)
-VALUES ($1, $2, $3, $4, $5, ($6::text)::jsonb,
-        (SELECT profile.clock_now()) + make_interval(secs => $7::double precision))
+SELECT i.user_id, i.action, i.resource_id, i.idempotency_key, i.fingerprint, i.response::jsonb, n.expires_at
+FROM (SELECT unnest($1::uuid[]) AS user_id, unnest($2::text[]) AS action, unnest($3::uuid[]) AS resource_id,
+             unnest($4::text[]) AS idempotency_key, unnest($5::bytea[]) AS fingerprint,
+             unnest($6::text[]) AS response) i,
+     (SELECT profile.clock_now() + make_interval(secs => $7::double precision) AS expires_at) n
 ON CONFLICT (user_id, action, resource_id, idempotency_key) DO UPDATE
 SET fingerprint = excluded.fingerprint, response = excluded.response,
     created_at = profile.clock_now(), expires_at = excluded.expires_at
 `
 
-type PutIdempotencyKeyParams struct {
-	UserID           uuid.UUID
-	Action           string
-	ResourceID       uuid.UUID
-	IdempotencyKey   string
-	Fingerprint      []byte
-	Response         string
+type PutIdempotencyKeysParams struct {
+	UserIDs          []uuid.UUID
+	Actions          []string
+	ResourceIDs      []uuid.UUID
+	Keys             []string
+	Fingerprints     [][]byte
+	Responses        []string
 	RetentionSeconds float64
 }
 
-// Replaces an expired record of the same key.
-func (q *Queries) PutIdempotencyKey(ctx context.Context, arg PutIdempotencyKeyParams) error {
-	_, err := q.db.Exec(ctx, putIdempotencyKey,
-		arg.UserID,
-		arg.Action,
-		arg.ResourceID,
-		arg.IdempotencyKey,
-		arg.Fingerprint,
-		arg.Response,
+// Keeps answers of distinct keys; an expired one of the same key is replaced.
+func (q *Queries) PutIdempotencyKeys(ctx context.Context, arg PutIdempotencyKeysParams) error {
+	_, err := q.db.Exec(ctx, putIdempotencyKeys,
+		arg.UserIDs,
+		arg.Actions,
+		arg.ResourceIDs,
+		arg.Keys,
+		arg.Fingerprints,
+		arg.Responses,
 		arg.RetentionSeconds,
 	)
 	return err
 }
 
-const tryLockIdempotencyKey = `-- name: TryLockIdempotencyKey :one
-SELECT pg_try_advisory_xact_lock(hashtextextended($1::text, 0))::bool AS locked
+const tryLockIdempotencyKeys = `-- name: TryLockIdempotencyKeys :many
+SELECT i.place::int AS place, pg_try_advisory_xact_lock(hashtextextended(i.scope, 0))::bool AS locked
+FROM (SELECT unnest($1::int[]) AS place, unnest($2::text[]) AS scope) i
 `
 
-// false: another transaction is using this key now (S85).
-func (q *Queries) TryLockIdempotencyKey(ctx context.Context, scope string) (bool, error) {
-	row := q.db.QueryRow(ctx, tryLockIdempotencyKey, scope)
-	var locked bool
-	err := row.Scan(&locked)
-	return locked, err
+type TryLockIdempotencyKeysParams struct {
+	Places []int32
+	Scopes []string
+}
+
+type TryLockIdempotencyKeysRow struct {
+	Place  int32
+	Locked bool
+}
+
+// Claims keys by their scopes and says of each, by its place, whether it could: another transaction may be using it
+// now (S85). Nobody waits.
+func (q *Queries) TryLockIdempotencyKeys(ctx context.Context, arg TryLockIdempotencyKeysParams) ([]TryLockIdempotencyKeysRow, error) {
+	rows, err := q.db.Query(ctx, tryLockIdempotencyKeys, arg.Places, arg.Scopes)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TryLockIdempotencyKeysRow
+	for rows.Next() {
+		var i TryLockIdempotencyKeysRow
+		if err := rows.Scan(&i.Place, &i.Locked); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

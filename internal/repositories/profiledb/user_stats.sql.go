@@ -17,7 +17,8 @@ UPDATE profile.user_stats AS s
 SET like_count     = s.like_count + d.likes,
     bookmark_count = s.bookmark_count + d.bookmarks,
     watched_count  = s.watched_count + d.watched,
-    event_seq      = s.event_seq + d.events
+    event_seq      = s.event_seq + d.events,
+    updated_at     = profile.clock_now()
 FROM (SELECT unnest($1::uuid[])     AS user_id,
              unnest($2::bigint[])      AS likes,
              unnest($3::bigint[])  AS bookmarks,
@@ -40,7 +41,7 @@ type AdvanceUsersRow struct {
 	EventSeq int64
 }
 
-// The rows are locked by LockUsers. event_seq is the version of the user's last event of this batch.
+// The rows are locked. event_seq becomes the version of the user's last event of this batch.
 func (q *Queries) AdvanceUsers(ctx context.Context, arg AdvanceUsersParams) ([]AdvanceUsersRow, error) {
 	rows, err := q.db.Query(ctx, advanceUsers,
 		arg.UserIDs,
@@ -67,27 +68,100 @@ func (q *Queries) AdvanceUsers(ctx context.Context, arg AdvanceUsersParams) ([]A
 	return items, nil
 }
 
-const ensureUsers = `-- name: EnsureUsers :exec
+const ensureUsers = `-- name: EnsureUsers :many
 INSERT INTO profile.user_stats (user_id)
 SELECT user_id FROM (SELECT unnest($1::uuid[]) AS user_id) AS input
 ORDER BY user_id
 ON CONFLICT (user_id) DO NOTHING
+RETURNING user_id, profile.clock_now()::timestamptz AS now
 `
 
-func (q *Queries) EnsureUsers(ctx context.Context, userIds []uuid.UUID) error {
-	_, err := q.db.Exec(ctx, ensureUsers, userIds)
-	return err
+type EnsureUsersRow struct {
+	UserID uuid.UUID
+	Now    time.Time
+}
+
+// Creates, in key order, the rows that do not exist and returns those, which nobody else can have locked. It waits
+// for whoever is creating the same ones.
+func (q *Queries) EnsureUsers(ctx context.Context, userIds []uuid.UUID) ([]EnsureUsersRow, error) {
+	rows, err := q.db.Query(ctx, ensureUsers, userIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []EnsureUsersRow
+	for rows.Next() {
+		var i EnsureUsersRow
+		if err := rows.Scan(&i.UserID, &i.Now); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockFreeUsers = `-- name: LockFreeUsers :many
+WITH locked AS MATERIALIZED (
+    SELECT u.user_id, u.like_count, u.bookmark_count, u.watched_count, u.event_seq
+    FROM (SELECT unnest($1::uuid[]) AS user_id) i
+    CROSS JOIN LATERAL (
+        SELECT s.user_id, s.like_count, s.bookmark_count, s.watched_count, s.event_seq
+        FROM profile.user_stats s WHERE s.user_id = i.user_id
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED) u)
+SELECT user_id, like_count, bookmark_count, watched_count, event_seq, profile.clock_now()::timestamptz AS now
+FROM locked
+`
+
+type LockFreeUsersRow struct {
+	UserID        uuid.UUID
+	LikeCount     int64
+	BookmarkCount int64
+	WatchedCount  int64
+	EventSeq      int64
+	Now           time.Time
+}
+
+// LockUsers that waits for nobody: rows that are missing, or that somebody else has locked, are left out.
+func (q *Queries) LockFreeUsers(ctx context.Context, userIds []uuid.UUID) ([]LockFreeUsersRow, error) {
+	rows, err := q.db.Query(ctx, lockFreeUsers, userIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LockFreeUsersRow
+	for rows.Next() {
+		var i LockFreeUsersRow
+		if err := rows.Scan(
+			&i.UserID,
+			&i.LikeCount,
+			&i.BookmarkCount,
+			&i.WatchedCount,
+			&i.EventSeq,
+			&i.Now,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const lockUsers = `-- name: LockUsers :many
 WITH locked AS MATERIALIZED (
-    SELECT user_id, like_count, bookmark_count, watched_count
+    SELECT user_id, like_count, bookmark_count, watched_count, event_seq
     FROM profile.user_stats
     WHERE user_id = ANY ($1::uuid[])
       AND (SELECT count(*) FROM profile.user_stats WHERE user_id = ANY ($1::uuid[])) = cardinality($1::uuid[])
     ORDER BY user_id
     FOR UPDATE)
-SELECT user_id, like_count, bookmark_count, watched_count, profile.clock_now()::timestamptz AS now
+SELECT user_id, like_count, bookmark_count, watched_count, event_seq, profile.clock_now()::timestamptz AS now
 FROM locked
 `
 
@@ -96,6 +170,7 @@ type LockUsersRow struct {
 	LikeCount     int64
 	BookmarkCount int64
 	WatchedCount  int64
+	EventSeq      int64
 	Now           time.Time
 }
 
@@ -115,6 +190,7 @@ func (q *Queries) LockUsers(ctx context.Context, userIds []uuid.UUID) ([]LockUse
 			&i.LikeCount,
 			&i.BookmarkCount,
 			&i.WatchedCount,
+			&i.EventSeq,
 			&i.Now,
 		); err != nil {
 			return nil, err

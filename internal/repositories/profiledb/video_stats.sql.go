@@ -12,24 +12,18 @@ import (
 )
 
 const advanceVideos = `-- name: AdvanceVideos :many
-WITH locked AS MATERIALIZED (
-    SELECT video_id FROM profile.video_stats
-    WHERE video_id = ANY ($1::uuid[])
-      AND (SELECT count(*) FROM profile.video_stats WHERE video_id = ANY ($1::uuid[])) = cardinality($1::uuid[])
-    ORDER BY video_id
-    FOR UPDATE)
 UPDATE profile.video_stats AS s
 SET like_count          = s.like_count + d.likes,
     bookmark_count      = s.bookmark_count + d.bookmarks,
     unique_watchers     = s.unique_watchers + d.watchers,
     total_watch_seconds = s.total_watch_seconds + d.seconds,
-    stats_version       = s.stats_version + 1
+    stats_version       = s.stats_version + 1,
+    updated_at          = profile.clock_now()
 FROM (SELECT unnest($1::uuid[])    AS video_id,
              unnest($2::bigint[])      AS likes,
              unnest($3::bigint[])  AS bookmarks,
              unnest($4::bigint[])   AS watchers,
              unnest($5::bigint[])    AS seconds) AS d
-JOIN locked USING (video_id)
 WHERE s.video_id = d.video_id
 RETURNING s.video_id, s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds,
           s.stats_version, s.updated_at
@@ -43,8 +37,8 @@ type AdvanceVideosParams struct {
 	Seconds   []int64
 }
 
-// Locks the rows in key order, then moves them; all of distinct videos or, when any is missing, none at all:
-// nobody waits for a new row (EnsureVideos) while holding an old one (S17).
+// Moves counters of distinct videos that have a row, in the order given, which must be that of the keys: rows are
+// locked as they are met, and a nested loop over the input is the only plan left (S17).
 func (q *Queries) AdvanceVideos(ctx context.Context, arg AdvanceVideosParams) ([]ProfileVideoStat, error) {
 	rows, err := q.db.Query(ctx, advanceVideos,
 		arg.VideoIDs,
@@ -80,9 +74,9 @@ func (q *Queries) AdvanceVideos(ctx context.Context, arg AdvanceVideosParams) ([
 }
 
 const batchGetVideoStats = `-- name: BatchGetVideoStats :many
-SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at
-FROM profile.video_stats
-WHERE video_id = ANY ($1::uuid[])
+SELECT s.video_id, s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version, s.updated_at
+FROM (SELECT unnest($1::uuid[]) AS video_id) i
+CROSS JOIN LATERAL (SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at FROM profile.video_stats t WHERE t.video_id = i.video_id LIMIT 1) s
 `
 
 // Rows exist only for videos somebody touched.
@@ -116,11 +110,12 @@ func (q *Queries) BatchGetVideoStats(ctx context.Context, videoIds []uuid.UUID) 
 
 const ensureVideos = `-- name: EnsureVideos :exec
 INSERT INTO profile.video_stats (video_id)
-SELECT video_id FROM (SELECT unnest($1::uuid[]) AS video_id) AS input
-ORDER BY video_id
+SELECT unnest($1::uuid[]) AS video_id
+ORDER BY 1
 ON CONFLICT (video_id) DO NOTHING
 `
 
+// Creates rows in key order. Nobody who waits here for another creator holds an old row (S17).
 func (q *Queries) EnsureVideos(ctx context.Context, videoIds []uuid.UUID) error {
 	_, err := q.db.Exec(ctx, ensureVideos, videoIds)
 	return err

@@ -187,3 +187,46 @@ func (q *Queries) BatchGetVideos(ctx context.Context, videoIds []uuid.UUID) ([]P
 	}
 	return items, nil
 }
+
+const getVideoFacts = `-- name: GetVideoFacts :many
+SELECT i.video_id::uuid AS video_id, coalesce(v.availability, 'unknown')::text AS availability,
+       coalesce(v.duration_micros, 0)::bigint AS duration_micros,
+       coalesce(s.counted, false)::bool AS counted
+FROM (SELECT unnest($1::uuid[]) AS video_id) i
+LEFT JOIN LATERAL (
+    SELECT p.availability, p.duration_micros FROM profile.videos_projection p WHERE p.video_id = i.video_id LIMIT 1) v ON true
+LEFT JOIN LATERAL (SELECT true AS counted FROM profile.video_stats t WHERE t.video_id = i.video_id LIMIT 1) s ON true
+`
+
+type GetVideoFactsRow struct {
+	VideoID        uuid.UUID
+	Availability   string
+	DurationMicros int64
+	Counted        bool
+}
+
+// What a progress report must know of each of distinct videos, known or not: duration 0 is unknown; counted: it has counters.
+func (q *Queries) GetVideoFacts(ctx context.Context, videoIds []uuid.UUID) ([]GetVideoFactsRow, error) {
+	rows, err := q.db.Query(ctx, getVideoFacts, videoIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GetVideoFactsRow
+	for rows.Next() {
+		var i GetVideoFactsRow
+		if err := rows.Scan(
+			&i.VideoID,
+			&i.Availability,
+			&i.DurationMicros,
+			&i.Counted,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

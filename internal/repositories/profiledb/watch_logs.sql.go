@@ -12,6 +12,59 @@ import (
 	"github.com/google/uuid"
 )
 
+const getWatchLogs = `-- name: GetWatchLogs :many
+SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at
+FROM (SELECT unnest($1::uuid[]) AS user_id, unnest($2::uuid[]) AS video_id) i
+CROSS JOIN LATERAL (SELECT user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, reported_seconds, counted_seconds, qualified_at, completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq, first_watched_at, last_watched_at, expires_at, created_at, updated_at FROM profile.watch_logs l WHERE l.user_id = i.user_id AND l.video_id = i.video_id LIMIT 1) w
+`
+
+type GetWatchLogsParams struct {
+	UserIDs  []uuid.UUID
+	VideoIDs []uuid.UUID
+}
+
+// The rows that exist. Their users are locked, and nobody writes them without that lock (S30).
+func (q *Queries) GetWatchLogs(ctx context.Context, arg GetWatchLogsParams) ([]ProfileWatchLog, error) {
+	rows, err := q.db.Query(ctx, getWatchLogs, arg.UserIDs, arg.VideoIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ProfileWatchLog
+	for rows.Next() {
+		var i ProfileWatchLog
+		if err := rows.Scan(
+			&i.UserID,
+			&i.VideoID,
+			&i.PositionSeconds,
+			&i.RatioBP,
+			&i.ResumeAt,
+			&i.MaxRatioBP,
+			&i.ReportedSeconds,
+			&i.CountedSeconds,
+			&i.QualifiedAt,
+			&i.CompletedAt,
+			&i.CompletedCount,
+			&i.CompletionArmed,
+			&i.LastEmittedRatioBP,
+			&i.SessionID,
+			&i.SessionSeq,
+			&i.FirstWatchedAt,
+			&i.LastWatchedAt,
+			&i.ExpiresAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listWatchHistory = `-- name: ListWatchHistory :many
 SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at,
        coalesce(v.availability, 'unknown')::text AS availability,
@@ -138,60 +191,6 @@ func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryPara
 	return items, nil
 }
 
-const lockWatchLogs = `-- name: LockWatchLogs :many
-SELECT user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, reported_seconds, counted_seconds, qualified_at, completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq, first_watched_at, last_watched_at, expires_at, created_at, updated_at FROM profile.watch_logs
-WHERE (user_id, video_id) IN (SELECT unnest($1::uuid[]), unnest($2::uuid[]))
-ORDER BY user_id, video_id
-FOR UPDATE
-`
-
-type LockWatchLogsParams struct {
-	UserIDs  []uuid.UUID
-	VideoIDs []uuid.UUID
-}
-
-// The rows that exist, locked; their users are locked already (S30).
-func (q *Queries) LockWatchLogs(ctx context.Context, arg LockWatchLogsParams) ([]ProfileWatchLog, error) {
-	rows, err := q.db.Query(ctx, lockWatchLogs, arg.UserIDs, arg.VideoIDs)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ProfileWatchLog
-	for rows.Next() {
-		var i ProfileWatchLog
-		if err := rows.Scan(
-			&i.UserID,
-			&i.VideoID,
-			&i.PositionSeconds,
-			&i.RatioBP,
-			&i.ResumeAt,
-			&i.MaxRatioBP,
-			&i.ReportedSeconds,
-			&i.CountedSeconds,
-			&i.QualifiedAt,
-			&i.CompletedAt,
-			&i.CompletedCount,
-			&i.CompletionArmed,
-			&i.LastEmittedRatioBP,
-			&i.SessionID,
-			&i.SessionSeq,
-			&i.FirstWatchedAt,
-			&i.LastWatchedAt,
-			&i.ExpiresAt,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const putWatchLogs = `-- name: PutWatchLogs :exec
 INSERT INTO profile.watch_logs
     (user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, reported_seconds, counted_seconds, qualified_at,
@@ -220,7 +219,8 @@ SET position_seconds      = excluded.position_seconds,
     session_seq           = excluded.session_seq,
     first_watched_at      = excluded.first_watched_at,
     last_watched_at       = excluded.last_watched_at,
-    expires_at            = excluded.expires_at
+    expires_at            = excluded.expires_at,
+    updated_at            = excluded.updated_at
 `
 
 type PutWatchLogsParams struct {

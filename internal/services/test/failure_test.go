@@ -15,6 +15,7 @@ import (
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/repositories/mocks"
 	"github.com/lingo-services/profile/internal/services"
+	"github.com/lingo-services/profile/internal/services/coalesce"
 	"github.com/lingo-services/profile/internal/services/pagetoken"
 )
 
@@ -47,6 +48,10 @@ func (s oneRun) Write(ctx context.Context, _ models.Actor, fn func(context.Conte
 	return fn(ctx, s.tx)
 }
 
+func (s oneRun) WriteFor(ctx context.Context, _ []models.UserID, fn func(context.Context, *repositories.Tx) error) error {
+	return fn(ctx, s.tx)
+}
+
 func (s oneRun) Read(ctx context.Context, _ models.Actor, fn func(context.Context, *repositories.Tx) error) error {
 	return fn(ctx, s.tx)
 }
@@ -66,6 +71,8 @@ type silent struct {
 
 func (s silent) CounterDrift() { *s.drifts++ }
 
+func (silent) BatchTaken(string, int, time.Duration) {}
+
 // step is one repository call of an operation; err nil lets it succeed.
 type step struct {
 	name   string
@@ -84,24 +91,29 @@ var (
 	failCall  = models.Call{Actor: models.UserActor(failUser), Subject: failUser, IdempotencyKey: "k"}
 	failOpts  = services.Options{
 		VideoPolicy: models.PolicyKnown, MaxActivePerType: 10, IdempotencyRetention: time.Hour, PublishEvents: true, PublishPreferences: true,
-		Watch: po.WatchRules{Retention: 24 * time.Hour, UnqualifiedRetention: time.Hour},
+		Watch:      po.WatchRules{Retention: 24 * time.Hour, UnqualifiedRetention: time.Hour},
+		Coalescing: coalesce.Options{Enabled: true, Writers: 1, Batch: 10, PerUser: 10},
 	}
 )
 
 // Steps that several operations share.
 var (
 	lockKey = step{"Idempotency.Lock", func(b broken, err error) *gomock.Call {
-		return b.keys.EXPECT().Lock(gomock.Any(), gomock.Any()).Return(err)
+		return b.keys.EXPECT().Lock(gomock.Any(), gomock.Len(1)).Return([]bool{true}, err)
 	}}
 	getKey = step{"Idempotency.Get", func(b broken, err error) *gomock.Call {
-		return b.keys.EXPECT().Get(gomock.Any(), gomock.Any()).Return(po.IdempotencyRecord{}, false, err)
+		return b.keys.EXPECT().Get(gomock.Any(), gomock.Len(1)).Return(nil, err)
 	}}
 	putKey = step{"Idempotency.Put", func(b broken, err error) *gomock.Call {
-		return b.keys.EXPECT().Put(gomock.Any(), gomock.Any(), time.Hour).Return(err)
+		return b.keys.EXPECT().Put(gomock.Any(), gomock.Len(1), time.Hour).Return(err)
 	}}
 	lockUser = step{"UserStats.Lock", func(b broken, err error) *gomock.Call {
 		now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 		return b.users.EXPECT().Lock(gomock.Any(), gomock.Any()).Return(map[models.UserID]po.UserCounters{failUser: {UserID: failUser, Now: now}}, err)
+	}}
+	lockFreeUser = step{"UserStats.LockFree", func(b broken, err error) *gomock.Call {
+		now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+		return b.users.EXPECT().LockFree(gomock.Any(), gomock.Any()).Return(map[models.UserID]po.UserCounters{failUser: {UserID: failUser, Now: now}}, err)
 	}}
 	moveUser = step{"UserStats.Increment", func(b broken, err error) *gomock.Call {
 		return b.users.EXPECT().Increment(gomock.Any(), gomock.Any()).Return(map[models.UserID]int64{failUser: 1}, err)
@@ -131,13 +143,19 @@ var (
 		return b.profiles.EXPECT().IncrementVersion(gomock.Any(), failUser, int64(4), gomock.Any()).Return(aimingUser(5), err)
 	}}
 	setFavorite = step{"Engagements.Upsert", func(b broken, err error) *gomock.Call {
-		return b.engagements.EXPECT().Upsert(gomock.Any(), gomock.Any()).Return([]po.FavoriteChange{{Changed: true, Availability: models.Available}}, err)
+		return b.engagements.EXPECT().Upsert(gomock.Any(), gomock.Any(), gomock.Any()).Return([]po.FavoriteChange{{Changed: true}}, err)
 	}}
 	readFavorites = step{"Engagements.BatchGet", func(b broken, err error) *gomock.Call {
 		return b.engagements.EXPECT().BatchGet(gomock.Any(), failUser, gomock.Any()).Return([]po.FavoriteState{{VideoID: failVideo}}, err)
 	}}
-	lockWatch = step{"WatchLogs.Lock", func(b broken, err error) *gomock.Call {
-		return b.watch.EXPECT().Lock(gomock.Any(), gomock.Any()).Return(nil, err)
+	ensureVideo = step{"VideoStats.Ensure", func(b broken, err error) *gomock.Call {
+		return b.stats.EXPECT().Ensure(gomock.Any(), gomock.Any()).Return(err)
+	}}
+	readWatch = step{"WatchLogs.Get", func(b broken, err error) *gomock.Call {
+		return b.watch.EXPECT().Get(gomock.Any(), gomock.Any()).Return(nil, err)
+	}}
+	readFacts = step{"Videos.Facts", func(b broken, err error) *gomock.Call {
+		return b.videos.EXPECT().Facts(gomock.Any(), gomock.Any()).Return(map[models.VideoID]po.VideoFacts{failVideo: {Availability: models.Available}}, err)
 	}}
 	readVideos = step{"Videos.ListByIDs", func(b broken, err error) *gomock.Call {
 		return b.videos.EXPECT().ListByIDs(gomock.Any(), gomock.Any()).Return(nil, err)
@@ -181,12 +199,12 @@ func operations(t *testing.T) map[string]operation {
 			return second(services.NewProfileService(b.store(), o, newEventID, failOpts).Get(t.Context(), failCall))
 		}},
 		"MutateFavorite": {
-			[]step{lockKey, getKey, lockUser, setFavorite, moveVideo, moveUser, appendEvents, readFavorites, putKey},
+			[]step{lockKey, getKey, lockFreeUser, setFavorite, moveUser, ensureVideo, moveVideo, appendEvents, putKey},
 			func(b broken, o services.Observer) error {
 				return second(engagements(b, o).Mutate(t.Context(), failCall, favorite))
 			},
 		},
-		"ApplyFavorites": {[]step{lockUser, setFavorite, moveVideo, moveUser, appendEvents, readFavorites}, func(b broken, o services.Observer) error {
+		"ApplyFavorites": {[]step{lockUser, setFavorite, moveUser, ensureVideo, moveVideo, appendEvents}, func(b broken, o services.Observer) error {
 			return second(engagements(b, o).Apply(t.Context(), models.ServiceActor, []services.FavoriteCommand{favorite}))
 		}},
 		"BatchQueryFavorite": {[]step{readFavorites}, func(b broken, o services.Observer) error {
@@ -203,13 +221,13 @@ func operations(t *testing.T) map[string]operation {
 			return second(engagements(b, o).List(t.Context(), failCall, services.FavoriteListQuery{WithCount: true}))
 		}},
 		"ReportProgress": {
-			[]step{lockKey, getKey, lockUser, lockWatch, readVideos, saveWatch, moveVideo, moveUser, appendEvents, readStats, putKey},
+			[]step{lockKey, getKey, lockFreeUser, readWatch, readFacts, saveWatch, moveUser, ensureVideo, moveVideo, appendEvents, putKey},
 			func(b broken, o services.Observer) error {
 				return second(watch(b, o).Report(t.Context(), failCall, report))
 			},
 		},
 		"ApplyProgress": {
-			[]step{lockUser, lockWatch, readVideos, saveWatch, moveVideo, moveUser, appendEvents, readStats},
+			[]step{lockUser, readWatch, readFacts, saveWatch, moveUser, ensureVideo, moveVideo, appendEvents},
 			func(b broken, o services.Observer) error {
 				return second(watch(b, o).Apply(t.Context(), models.ServiceActor, []services.ProgressReport{report}))
 			},
@@ -299,8 +317,8 @@ func TestS85_UnreadableStoredAnswerIsAnError(t *testing.T) {
 	t.Parallel()
 	b, drifts := newBroken(gomock.NewController(t)), 0
 	gomock.InOrder(
-		b.keys.EXPECT().Lock(gomock.Any(), gomock.Any()).Return(nil),
-		b.keys.EXPECT().Get(gomock.Any(), gomock.Any()).Return(po.IdempotencyRecord{Response: []byte("not JSON")}, true, nil),
+		b.keys.EXPECT().Lock(gomock.Any(), gomock.Any()).Return([]bool{true}, nil),
+		b.keys.EXPECT().Get(gomock.Any(), gomock.Any()).Return(map[int]po.IdempotencyRecord{0: {Response: []byte("not JSON")}}, nil),
 	)
 	require.ErrorContains(t, operations(t)["ChangeProfile"].run(b, silent{drifts: &drifts}), "decode stored answer")
 }

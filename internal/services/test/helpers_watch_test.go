@@ -119,7 +119,7 @@ func (v viewing) row(t testing.TB) po.WatchLog {
 	key := repositories.WatchKey{UserID: v.user, VideoID: v.video}
 	var row po.WatchLog
 	err := v.s.Store.Write(t.Context(), models.UserActor(v.user), func(ctx context.Context, tx *repositories.Tx) error {
-		logs, err := tx.WatchLogs.Lock(ctx, []repositories.WatchKey{key})
+		logs, err := tx.WatchLogs.Get(ctx, []repositories.WatchKey{key})
 		row = logs[key]
 		return err
 	})

@@ -40,6 +40,8 @@ type Bootstrap struct {
 	Cursor        *Cursor      `protobuf:"bytes,9,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	Idempotency   *Idempotency `protobuf:"bytes,10,opt,name=idempotency,proto3" json:"idempotency,omitempty"`
 	Maintenance   *Maintenance `protobuf:"bytes,11,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
+	Admission     *Admission   `protobuf:"bytes,12,opt,name=admission,proto3" json:"admission,omitempty"`
+	Coalescing    *Coalescing  `protobuf:"bytes,13,opt,name=coalescing,proto3" json:"coalescing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -151,6 +153,191 @@ func (x *Bootstrap) GetMaintenance() *Maintenance {
 	return nil
 }
 
+func (x *Bootstrap) GetAdmission() *Admission {
+	if x != nil {
+		return x.Admission
+	}
+	return nil
+}
+
+func (x *Bootstrap) GetCoalescing() *Coalescing {
+	if x != nil {
+		return x.Coalescing
+	}
+	return nil
+}
+
+// Admission bounds the calls in work; what cannot be done in time is refused with OVERLOADED.
+type Admission struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// false lets everything in.
+	Enabled bool `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Each of these calls needs a connection of its own.
+	Reads   *Admission_Gate `protobuf:"bytes,2,opt,name=reads,proto3" json:"reads,omitempty"`
+	Updates *Admission_Gate `protobuf:"bytes,3,opt,name=updates,proto3" json:"updates,omitempty"`
+	// Likes, bookmarks and progress, which share transactions; with coalescing off they are bounded like updates.
+	Shared *Admission_Gate `protobuf:"bytes,4,opt,name=shared,proto3" json:"shared,omitempty"`
+	// Calls of one user in work or waiting, at each gate.
+	PerUser int32 `protobuf:"varint,5,opt,name=per_user,json=perUser,proto3" json:"per_user,omitempty"`
+	// A call that would have to wait longer for its slot is refused.
+	MaxWait       *durationpb.Duration `protobuf:"bytes,6,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Admission) Reset() {
+	*x = Admission{}
+	mi := &file_conf_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Admission) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Admission) ProtoMessage() {}
+
+func (x *Admission) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Admission.ProtoReflect.Descriptor instead.
+func (*Admission) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Admission) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *Admission) GetReads() *Admission_Gate {
+	if x != nil {
+		return x.Reads
+	}
+	return nil
+}
+
+func (x *Admission) GetUpdates() *Admission_Gate {
+	if x != nil {
+		return x.Updates
+	}
+	return nil
+}
+
+func (x *Admission) GetShared() *Admission_Gate {
+	if x != nil {
+		return x.Shared
+	}
+	return nil
+}
+
+func (x *Admission) GetPerUser() int32 {
+	if x != nil {
+		return x.PerUser
+	}
+	return 0
+}
+
+func (x *Admission) GetMaxWait() *durationpb.Duration {
+	if x != nil {
+		return x.MaxWait
+	}
+	return nil
+}
+
+// Coalescing lets likes, bookmarks and progress of many callers share transactions.
+type Coalescing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// false gives every call a transaction of its own.
+	Enabled bool `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Transactions at a time, of likes and bookmarks, and of progress, each.
+	Writers int32 `protobuf:"varint,2,opt,name=writers,proto3" json:"writers,omitempty"`
+	// Commands in one transaction, and those of one user among them.
+	Batch   int32 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
+	PerUser int32 `protobuf:"varint,4,opt,name=per_user,json=perUser,proto3" json:"per_user,omitempty"`
+	// Users whose lock somebody else has, and who are waited for at a time; of each kind.
+	Stragglers    int32 `protobuf:"varint,5,opt,name=stragglers,proto3" json:"stragglers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Coalescing) Reset() {
+	*x = Coalescing{}
+	mi := &file_conf_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Coalescing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Coalescing) ProtoMessage() {}
+
+func (x *Coalescing) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Coalescing.ProtoReflect.Descriptor instead.
+func (*Coalescing) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Coalescing) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *Coalescing) GetWriters() int32 {
+	if x != nil {
+		return x.Writers
+	}
+	return 0
+}
+
+func (x *Coalescing) GetBatch() int32 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *Coalescing) GetPerUser() int32 {
+	if x != nil {
+		return x.PerUser
+	}
+	return 0
+}
+
+func (x *Coalescing) GetStragglers() int32 {
+	if x != nil {
+		return x.Stragglers
+	}
+	return 0
+}
+
 type Service struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `dev` or `production`. Production refuses insecure settings at start.
@@ -162,7 +349,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_conf_proto_msgTypes[1]
+	mi := &file_conf_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -174,7 +361,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[1]
+	mi := &file_conf_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -187,7 +374,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{1}
+	return file_conf_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Service) GetEnvironment() string {
@@ -222,7 +409,7 @@ type Server struct {
 
 func (x *Server) Reset() {
 	*x = Server{}
-	mi := &file_conf_proto_msgTypes[2]
+	mi := &file_conf_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -234,7 +421,7 @@ func (x *Server) String() string {
 func (*Server) ProtoMessage() {}
 
 func (x *Server) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[2]
+	mi := &file_conf_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -247,7 +434,7 @@ func (x *Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server.ProtoReflect.Descriptor instead.
 func (*Server) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{2}
+	return file_conf_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Server) GetGrpc() *Server_Listener {
@@ -301,7 +488,7 @@ type Data struct {
 
 func (x *Data) Reset() {
 	*x = Data{}
-	mi := &file_conf_proto_msgTypes[3]
+	mi := &file_conf_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -313,7 +500,7 @@ func (x *Data) String() string {
 func (*Data) ProtoMessage() {}
 
 func (x *Data) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[3]
+	mi := &file_conf_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -326,7 +513,7 @@ func (x *Data) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Data.ProtoReflect.Descriptor instead.
 func (*Data) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{3}
+	return file_conf_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Data) GetPostgres() *Data_Postgres {
@@ -348,7 +535,7 @@ type Auth struct {
 
 func (x *Auth) Reset() {
 	*x = Auth{}
-	mi := &file_conf_proto_msgTypes[4]
+	mi := &file_conf_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +547,7 @@ func (x *Auth) String() string {
 func (*Auth) ProtoMessage() {}
 
 func (x *Auth) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[4]
+	mi := &file_conf_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +560,7 @@ func (x *Auth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Auth.ProtoReflect.Descriptor instead.
 func (*Auth) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{4}
+	return file_conf_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Auth) GetInsecureDev() bool {
@@ -401,7 +588,7 @@ type Messaging struct {
 
 func (x *Messaging) Reset() {
 	*x = Messaging{}
-	mi := &file_conf_proto_msgTypes[5]
+	mi := &file_conf_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -413,7 +600,7 @@ func (x *Messaging) String() string {
 func (*Messaging) ProtoMessage() {}
 
 func (x *Messaging) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[5]
+	mi := &file_conf_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -426,7 +613,7 @@ func (x *Messaging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messaging.ProtoReflect.Descriptor instead.
 func (*Messaging) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{5}
+	return file_conf_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Messaging) GetPubsub() *Messaging_Pubsub {
@@ -467,7 +654,7 @@ type Maintenance struct {
 
 func (x *Maintenance) Reset() {
 	*x = Maintenance{}
-	mi := &file_conf_proto_msgTypes[6]
+	mi := &file_conf_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +666,7 @@ func (x *Maintenance) String() string {
 func (*Maintenance) ProtoMessage() {}
 
 func (x *Maintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[6]
+	mi := &file_conf_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +679,7 @@ func (x *Maintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Maintenance.ProtoReflect.Descriptor instead.
 func (*Maintenance) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{6}
+	return file_conf_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Maintenance) GetInterval() *durationpb.Duration {
@@ -539,7 +726,7 @@ type Features struct {
 
 func (x *Features) Reset() {
 	*x = Features{}
-	mi := &file_conf_proto_msgTypes[7]
+	mi := &file_conf_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +738,7 @@ func (x *Features) String() string {
 func (*Features) ProtoMessage() {}
 
 func (x *Features) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[7]
+	mi := &file_conf_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +751,7 @@ func (x *Features) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Features.ProtoReflect.Descriptor instead.
 func (*Features) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{7}
+	return file_conf_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Features) GetEnableProfileApi() bool {
@@ -608,7 +795,7 @@ type Engagement struct {
 
 func (x *Engagement) Reset() {
 	*x = Engagement{}
-	mi := &file_conf_proto_msgTypes[8]
+	mi := &file_conf_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +807,7 @@ func (x *Engagement) String() string {
 func (*Engagement) ProtoMessage() {}
 
 func (x *Engagement) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[8]
+	mi := &file_conf_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +820,7 @@ func (x *Engagement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Engagement.ProtoReflect.Descriptor instead.
 func (*Engagement) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{8}
+	return file_conf_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Engagement) GetVideoPolicy() string {
@@ -662,7 +849,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_conf_proto_msgTypes[9]
+	mi := &file_conf_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +861,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[9]
+	mi := &file_conf_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +874,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{9}
+	return file_conf_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Watch) GetRetention() *durationpb.Duration {
@@ -714,7 +901,7 @@ type Cursor struct {
 
 func (x *Cursor) Reset() {
 	*x = Cursor{}
-	mi := &file_conf_proto_msgTypes[10]
+	mi := &file_conf_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +913,7 @@ func (x *Cursor) String() string {
 func (*Cursor) ProtoMessage() {}
 
 func (x *Cursor) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[10]
+	mi := &file_conf_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +926,7 @@ func (x *Cursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
 func (*Cursor) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{10}
+	return file_conf_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Cursor) GetKeys() []string {
@@ -759,7 +946,7 @@ type Idempotency struct {
 
 func (x *Idempotency) Reset() {
 	*x = Idempotency{}
-	mi := &file_conf_proto_msgTypes[11]
+	mi := &file_conf_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +958,7 @@ func (x *Idempotency) String() string {
 func (*Idempotency) ProtoMessage() {}
 
 func (x *Idempotency) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[11]
+	mi := &file_conf_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +971,7 @@ func (x *Idempotency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Idempotency.ProtoReflect.Descriptor instead.
 func (*Idempotency) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{11}
+	return file_conf_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Idempotency) GetRetention() *durationpb.Duration {
@@ -792,6 +979,60 @@ func (x *Idempotency) GetRetention() *durationpb.Duration {
 		return x.Retention
 	}
 	return nil
+}
+
+type Admission_Gate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Calls in work.
+	Slots int32 `protobuf:"varint,1,opt,name=slots,proto3" json:"slots,omitempty"`
+	// Calls that may wait for a slot.
+	Queue         int32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Admission_Gate) Reset() {
+	*x = Admission_Gate{}
+	mi := &file_conf_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Admission_Gate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Admission_Gate) ProtoMessage() {}
+
+func (x *Admission_Gate) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Admission_Gate.ProtoReflect.Descriptor instead.
+func (*Admission_Gate) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{1, 0}
+}
+
+func (x *Admission_Gate) GetSlots() int32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Admission_Gate) GetQueue() int32 {
+	if x != nil {
+		return x.Queue
+	}
+	return 0
 }
 
 type Server_Listener struct {
@@ -804,7 +1045,7 @@ type Server_Listener struct {
 
 func (x *Server_Listener) Reset() {
 	*x = Server_Listener{}
-	mi := &file_conf_proto_msgTypes[12]
+	mi := &file_conf_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +1057,7 @@ func (x *Server_Listener) String() string {
 func (*Server_Listener) ProtoMessage() {}
 
 func (x *Server_Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[12]
+	mi := &file_conf_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +1070,7 @@ func (x *Server_Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server_Listener.ProtoReflect.Descriptor instead.
 func (*Server_Listener) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{2, 0}
+	return file_conf_proto_rawDescGZIP(), []int{4, 0}
 }
 
 func (x *Server_Listener) GetAddr() string {
@@ -855,7 +1096,7 @@ type Server_Timeouts struct {
 
 func (x *Server_Timeouts) Reset() {
 	*x = Server_Timeouts{}
-	mi := &file_conf_proto_msgTypes[13]
+	mi := &file_conf_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -867,7 +1108,7 @@ func (x *Server_Timeouts) String() string {
 func (*Server_Timeouts) ProtoMessage() {}
 
 func (x *Server_Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[13]
+	mi := &file_conf_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -880,7 +1121,7 @@ func (x *Server_Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server_Timeouts.ProtoReflect.Descriptor instead.
 func (*Server_Timeouts) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{2, 1}
+	return file_conf_proto_rawDescGZIP(), []int{4, 1}
 }
 
 func (x *Server_Timeouts) GetQuery() *durationpb.Duration {
@@ -918,6 +1159,8 @@ type Data_Postgres struct {
 	// Must be `profile`: the schema is part of the contract between migrations and queries.
 	Schema   string `protobuf:"bytes,2,opt,name=schema,proto3" json:"schema,omitempty"`
 	MaxConns int32  `protobuf:"varint,3,opt,name=max_conns,json=maxConns,proto3" json:"max_conns,omitempty"`
+	// Connections that are open, with their statements prepared, before the process is ready, and kept from then on.
+	MinConns int32 `protobuf:"varint,8,opt,name=min_conns,json=minConns,proto3" json:"min_conns,omitempty"`
 	// `cache_statement` on a direct connection, `exec` behind a transaction pooler.
 	QueryMode string `protobuf:"bytes,4,opt,name=query_mode,json=queryMode,proto3" json:"query_mode,omitempty"`
 	// Per statement (A81: 200 ms is the target, this is the ceiling; A103).
@@ -931,7 +1174,7 @@ type Data_Postgres struct {
 
 func (x *Data_Postgres) Reset() {
 	*x = Data_Postgres{}
-	mi := &file_conf_proto_msgTypes[14]
+	mi := &file_conf_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1186,7 @@ func (x *Data_Postgres) String() string {
 func (*Data_Postgres) ProtoMessage() {}
 
 func (x *Data_Postgres) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[14]
+	mi := &file_conf_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1199,7 @@ func (x *Data_Postgres) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Data_Postgres.ProtoReflect.Descriptor instead.
 func (*Data_Postgres) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{3, 0}
+	return file_conf_proto_rawDescGZIP(), []int{5, 0}
 }
 
 func (x *Data_Postgres) GetUrl() string {
@@ -976,6 +1219,13 @@ func (x *Data_Postgres) GetSchema() string {
 func (x *Data_Postgres) GetMaxConns() int32 {
 	if x != nil {
 		return x.MaxConns
+	}
+	return 0
+}
+
+func (x *Data_Postgres) GetMinConns() int32 {
+	if x != nil {
+		return x.MinConns
 	}
 	return 0
 }
@@ -1019,7 +1269,7 @@ type Auth_DevService struct {
 
 func (x *Auth_DevService) Reset() {
 	*x = Auth_DevService{}
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1281,7 @@ func (x *Auth_DevService) String() string {
 func (*Auth_DevService) ProtoMessage() {}
 
 func (x *Auth_DevService) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1294,7 @@ func (x *Auth_DevService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Auth_DevService.ProtoReflect.Descriptor instead.
 func (*Auth_DevService) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{4, 0}
+	return file_conf_proto_rawDescGZIP(), []int{6, 0}
 }
 
 func (x *Auth_DevService) GetName() string {
@@ -1084,7 +1334,7 @@ type Messaging_Pubsub struct {
 
 func (x *Messaging_Pubsub) Reset() {
 	*x = Messaging_Pubsub{}
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1346,7 @@ func (x *Messaging_Pubsub) String() string {
 func (*Messaging_Pubsub) ProtoMessage() {}
 
 func (x *Messaging_Pubsub) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1359,7 @@ func (x *Messaging_Pubsub) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messaging_Pubsub.ProtoReflect.Descriptor instead.
 func (*Messaging_Pubsub) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{5, 0}
+	return file_conf_proto_rawDescGZIP(), []int{7, 0}
 }
 
 func (x *Messaging_Pubsub) GetProjectId() string {
@@ -1175,7 +1425,7 @@ type Messaging_Outbox struct {
 
 func (x *Messaging_Outbox) Reset() {
 	*x = Messaging_Outbox{}
-	mi := &file_conf_proto_msgTypes[17]
+	mi := &file_conf_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1437,7 @@ func (x *Messaging_Outbox) String() string {
 func (*Messaging_Outbox) ProtoMessage() {}
 
 func (x *Messaging_Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[17]
+	mi := &file_conf_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1450,7 @@ func (x *Messaging_Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messaging_Outbox.ProtoReflect.Descriptor instead.
 func (*Messaging_Outbox) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{5, 1}
+	return file_conf_proto_rawDescGZIP(), []int{7, 1}
 }
 
 func (x *Messaging_Outbox) GetBatch() int32 {
@@ -1313,7 +1563,7 @@ type Messaging_CatalogInbox struct {
 
 func (x *Messaging_CatalogInbox) Reset() {
 	*x = Messaging_CatalogInbox{}
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1575,7 @@ func (x *Messaging_CatalogInbox) String() string {
 func (*Messaging_CatalogInbox) ProtoMessage() {}
 
 func (x *Messaging_CatalogInbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1588,7 @@ func (x *Messaging_CatalogInbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Messaging_CatalogInbox.ProtoReflect.Descriptor instead.
 func (*Messaging_CatalogInbox) Descriptor() ([]byte, []int) {
-	return file_conf_proto_rawDescGZIP(), []int{5, 2}
+	return file_conf_proto_rawDescGZIP(), []int{7, 2}
 }
 
 func (x *Messaging_CatalogInbox) GetTopicId() string {
@@ -1409,7 +1659,7 @@ var File_conf_proto protoreflect.FileDescriptor
 const file_conf_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x8a\x05\n" +
+	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x8b\x06\n" +
 	"\tBootstrap\x127\n" +
 	"\aservice\x18\x01 \x01(\v2\x15.profile.conf.ServiceB\x06\xbaH\x03\xc8\x01\x01R\aservice\x124\n" +
 	"\x06server\x18\x02 \x01(\v2\x14.profile.conf.ServerB\x06\xbaH\x03\xc8\x01\x01R\x06server\x12.\n" +
@@ -1424,7 +1674,32 @@ const file_conf_proto_rawDesc = "" +
 	"\x06cursor\x18\t \x01(\v2\x14.profile.conf.CursorB\x06\xbaH\x03\xc8\x01\x01R\x06cursor\x12C\n" +
 	"\vidempotency\x18\n" +
 	" \x01(\v2\x19.profile.conf.IdempotencyB\x06\xbaH\x03\xc8\x01\x01R\vidempotency\x12C\n" +
-	"\vmaintenance\x18\v \x01(\v2\x19.profile.conf.MaintenanceB\x06\xbaH\x03\xc8\x01\x01R\vmaintenance\"\x81\x01\n" +
+	"\vmaintenance\x18\v \x01(\v2\x19.profile.conf.MaintenanceB\x06\xbaH\x03\xc8\x01\x01R\vmaintenance\x12=\n" +
+	"\tadmission\x18\f \x01(\v2\x17.profile.conf.AdmissionB\x06\xbaH\x03\xc8\x01\x01R\tadmission\x12@\n" +
+	"\n" +
+	"coalescing\x18\r \x01(\v2\x18.profile.conf.CoalescingB\x06\xbaH\x03\xc8\x01\x01R\n" +
+	"coalescing\"\x95\x03\n" +
+	"\tAdmission\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\x12:\n" +
+	"\x05reads\x18\x02 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\x05reads\x12>\n" +
+	"\aupdates\x18\x03 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\aupdates\x12<\n" +
+	"\x06shared\x18\x04 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\x06shared\x12&\n" +
+	"\bper_user\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x01R\aperUser\x12>\n" +
+	"\bmax_wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\amaxWait\x1aL\n" +
+	"\x04Gate\x12!\n" +
+	"\x05slots\x18\x01 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x01R\x05slots\x12!\n" +
+	"\x05queue\x18\x02 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x05queue\"\xbf\x01\n" +
+	"\n" +
+	"Coalescing\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\x12#\n" +
+	"\awriters\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18@(\x01R\awriters\x12 \n" +
+	"\x05batch\x18\x03 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x01R\x05batch\x12%\n" +
+	"\bper_user\x18\x04 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x01R\aperUser\x12)\n" +
+	"\n" +
+	"stragglers\x18\x05 \x01(\x05B\t\xbaH\x06\x1a\x04\x18@(\x01R\n" +
+	"stragglers\"\x81\x01\n" +
 	"\aService\x128\n" +
 	"\venvironment\x18\x01 \x01(\tB\x16\xbaH\x13r\x11R\x03devR\n" +
 	"productionR\venvironment\x12<\n" +
@@ -1445,15 +1720,17 @@ const file_conf_proto_rawDesc = "" +
 	"\x05query\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\x05query\x12A\n" +
 	"\acommand\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\acommand\x12C\n" +
 	"\bprogress\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\bprogress\x129\n" +
-	"\x05drain\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05drain\"\xc9\x03\n" +
+	"\x05drain\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05drain\"\xf2\x03\n" +
 	"\x04Data\x12?\n" +
-	"\bpostgres\x18\x01 \x01(\v2\x1b.profile.conf.Data.PostgresB\x06\xbaH\x03\xc8\x01\x01R\bpostgres\x1a\xff\x02\n" +
+	"\bpostgres\x18\x01 \x01(\v2\x1b.profile.conf.Data.PostgresB\x06\xbaH\x03\xc8\x01\x01R\bpostgres\x1a\xa8\x03\n" +
 	"\bPostgres\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tB\x03\x80\x01\x01R\x03url\x12&\n" +
 	"\x06schema\x18\x02 \x01(\tB\x0e\xbaH\vr\t\n" +
 	"\aprofileR\x06schema\x12'\n" +
 	"\tmax_conns\x18\x03 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x01R\bmaxConns\x12;\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x01R\bmaxConns\x12'\n" +
+	"\tmin_conns\x18\b \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bminConns\x12;\n" +
 	"\n" +
 	"query_mode\x18\x04 \x01(\tB\x1c\xbaH\x19r\x17R\x0fcache_statementR\x04execR\tqueryMode\x12T\n" +
 	"\x11statement_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x062\x04\x10\xc0\x84=R\x10statementTimeout\x12J\n" +
@@ -1553,76 +1830,85 @@ func file_conf_proto_rawDescGZIP() []byte {
 	return file_conf_proto_rawDescData
 }
 
-var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_conf_proto_goTypes = []any{
 	(*Bootstrap)(nil),              // 0: profile.conf.Bootstrap
-	(*Service)(nil),                // 1: profile.conf.Service
-	(*Server)(nil),                 // 2: profile.conf.Server
-	(*Data)(nil),                   // 3: profile.conf.Data
-	(*Auth)(nil),                   // 4: profile.conf.Auth
-	(*Messaging)(nil),              // 5: profile.conf.Messaging
-	(*Maintenance)(nil),            // 6: profile.conf.Maintenance
-	(*Features)(nil),               // 7: profile.conf.Features
-	(*Engagement)(nil),             // 8: profile.conf.Engagement
-	(*Watch)(nil),                  // 9: profile.conf.Watch
-	(*Cursor)(nil),                 // 10: profile.conf.Cursor
-	(*Idempotency)(nil),            // 11: profile.conf.Idempotency
-	(*Server_Listener)(nil),        // 12: profile.conf.Server.Listener
-	(*Server_Timeouts)(nil),        // 13: profile.conf.Server.Timeouts
-	(*Data_Postgres)(nil),          // 14: profile.conf.Data.Postgres
-	(*Auth_DevService)(nil),        // 15: profile.conf.Auth.DevService
-	(*Messaging_Pubsub)(nil),       // 16: profile.conf.Messaging.Pubsub
-	(*Messaging_Outbox)(nil),       // 17: profile.conf.Messaging.Outbox
-	(*Messaging_CatalogInbox)(nil), // 18: profile.conf.Messaging.CatalogInbox
-	(*durationpb.Duration)(nil),    // 19: google.protobuf.Duration
+	(*Admission)(nil),              // 1: profile.conf.Admission
+	(*Coalescing)(nil),             // 2: profile.conf.Coalescing
+	(*Service)(nil),                // 3: profile.conf.Service
+	(*Server)(nil),                 // 4: profile.conf.Server
+	(*Data)(nil),                   // 5: profile.conf.Data
+	(*Auth)(nil),                   // 6: profile.conf.Auth
+	(*Messaging)(nil),              // 7: profile.conf.Messaging
+	(*Maintenance)(nil),            // 8: profile.conf.Maintenance
+	(*Features)(nil),               // 9: profile.conf.Features
+	(*Engagement)(nil),             // 10: profile.conf.Engagement
+	(*Watch)(nil),                  // 11: profile.conf.Watch
+	(*Cursor)(nil),                 // 12: profile.conf.Cursor
+	(*Idempotency)(nil),            // 13: profile.conf.Idempotency
+	(*Admission_Gate)(nil),         // 14: profile.conf.Admission.Gate
+	(*Server_Listener)(nil),        // 15: profile.conf.Server.Listener
+	(*Server_Timeouts)(nil),        // 16: profile.conf.Server.Timeouts
+	(*Data_Postgres)(nil),          // 17: profile.conf.Data.Postgres
+	(*Auth_DevService)(nil),        // 18: profile.conf.Auth.DevService
+	(*Messaging_Pubsub)(nil),       // 19: profile.conf.Messaging.Pubsub
+	(*Messaging_Outbox)(nil),       // 20: profile.conf.Messaging.Outbox
+	(*Messaging_CatalogInbox)(nil), // 21: profile.conf.Messaging.CatalogInbox
+	(*durationpb.Duration)(nil),    // 22: google.protobuf.Duration
 }
 var file_conf_proto_depIdxs = []int32{
-	1,  // 0: profile.conf.Bootstrap.service:type_name -> profile.conf.Service
-	2,  // 1: profile.conf.Bootstrap.server:type_name -> profile.conf.Server
-	3,  // 2: profile.conf.Bootstrap.data:type_name -> profile.conf.Data
-	4,  // 3: profile.conf.Bootstrap.auth:type_name -> profile.conf.Auth
-	5,  // 4: profile.conf.Bootstrap.messaging:type_name -> profile.conf.Messaging
-	7,  // 5: profile.conf.Bootstrap.features:type_name -> profile.conf.Features
-	8,  // 6: profile.conf.Bootstrap.engagement:type_name -> profile.conf.Engagement
-	9,  // 7: profile.conf.Bootstrap.watch:type_name -> profile.conf.Watch
-	10, // 8: profile.conf.Bootstrap.cursor:type_name -> profile.conf.Cursor
-	11, // 9: profile.conf.Bootstrap.idempotency:type_name -> profile.conf.Idempotency
-	6,  // 10: profile.conf.Bootstrap.maintenance:type_name -> profile.conf.Maintenance
-	12, // 11: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
-	12, // 12: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
-	12, // 13: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
-	13, // 14: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
-	14, // 15: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
-	15, // 16: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
-	16, // 17: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
-	18, // 18: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
-	17, // 19: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
-	19, // 20: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
-	19, // 21: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
-	19, // 22: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
-	19, // 23: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
-	19, // 24: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
-	19, // 25: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
-	19, // 26: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
-	19, // 27: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
-	19, // 28: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
-	19, // 29: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
-	19, // 30: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
-	19, // 31: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
-	19, // 32: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
-	19, // 33: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
-	19, // 34: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
-	19, // 35: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
-	19, // 36: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
-	19, // 37: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
-	19, // 38: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
-	19, // 39: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
-	19, // 40: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	3,  // 0: profile.conf.Bootstrap.service:type_name -> profile.conf.Service
+	4,  // 1: profile.conf.Bootstrap.server:type_name -> profile.conf.Server
+	5,  // 2: profile.conf.Bootstrap.data:type_name -> profile.conf.Data
+	6,  // 3: profile.conf.Bootstrap.auth:type_name -> profile.conf.Auth
+	7,  // 4: profile.conf.Bootstrap.messaging:type_name -> profile.conf.Messaging
+	9,  // 5: profile.conf.Bootstrap.features:type_name -> profile.conf.Features
+	10, // 6: profile.conf.Bootstrap.engagement:type_name -> profile.conf.Engagement
+	11, // 7: profile.conf.Bootstrap.watch:type_name -> profile.conf.Watch
+	12, // 8: profile.conf.Bootstrap.cursor:type_name -> profile.conf.Cursor
+	13, // 9: profile.conf.Bootstrap.idempotency:type_name -> profile.conf.Idempotency
+	8,  // 10: profile.conf.Bootstrap.maintenance:type_name -> profile.conf.Maintenance
+	1,  // 11: profile.conf.Bootstrap.admission:type_name -> profile.conf.Admission
+	2,  // 12: profile.conf.Bootstrap.coalescing:type_name -> profile.conf.Coalescing
+	14, // 13: profile.conf.Admission.reads:type_name -> profile.conf.Admission.Gate
+	14, // 14: profile.conf.Admission.updates:type_name -> profile.conf.Admission.Gate
+	14, // 15: profile.conf.Admission.shared:type_name -> profile.conf.Admission.Gate
+	22, // 16: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
+	15, // 17: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
+	15, // 18: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
+	15, // 19: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
+	16, // 20: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
+	17, // 21: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
+	18, // 22: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
+	19, // 23: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
+	21, // 24: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
+	20, // 25: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
+	22, // 26: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
+	22, // 27: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
+	22, // 28: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
+	22, // 29: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
+	22, // 30: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
+	22, // 31: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
+	22, // 32: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
+	22, // 33: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
+	22, // 34: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
+	22, // 35: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
+	22, // 36: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
+	22, // 37: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
+	22, // 38: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
+	22, // 39: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
+	22, // 40: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
+	22, // 41: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
+	22, // 42: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
+	22, // 43: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
+	22, // 44: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
+	22, // 45: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
+	22, // 46: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_conf_proto_init() }
@@ -1636,7 +1922,7 @@ func file_conf_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_conf_proto_rawDesc), len(file_conf_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

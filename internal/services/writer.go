@@ -1,0 +1,346 @@
+package services
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
+	"github.com/lingo-services/profile/internal/repositories"
+	"github.com/lingo-services/profile/internal/services/coalesce"
+)
+
+// command is what one caller asks for: one part of a transaction that others may share.
+type command[C any] struct {
+	call models.Call
+	body C
+	// trace is the W3C traceparent of the call; empty without one.
+	trace string
+}
+
+func newCommand[C any](ctx context.Context, call models.Call, body C) command[C] {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return command[C]{call, body, carrier.Get("traceparent")}
+}
+
+// Actions scope idempotency keys (A33).
+const (
+	actionUpdateProfile     = "update_profile"
+	actionUpdatePreferences = "update_preferences"
+	actionMutateFavorite    = "mutate_favorite"
+	actionWatchProgress     = "upsert_watch_progress"
+)
+
+// outcomeFor is what became of a command, and whether an earlier one with the same idempotency key answered it.
+type outcomeFor[R any] = coalesce.Outcome[Answer[R]]
+
+// locked are the users of a transaction whose locks it has, as they were then.
+type locked = map[models.UserID]po.UserCounters
+
+// writer applies commands of one kind, each with its idempotency key: one alone, or those of many callers in one
+// transaction that each of them cannot tell from one of its own.
+type writer[C, R any] struct {
+	store     Store
+	retention time.Duration
+	// scope is the action and the resource an idempotency key of the command is about (A33).
+	scope func(cmd command[C]) (action string, resource uuid.UUID)
+	// prepare returns what applying commands must read first, once their users are locked, and applies those at the
+	// places given: outcomes get values and errors of theirs. An error of apply itself ends the transaction.
+	prepare func(commands []command[C]) (reads []read, apply applyFunc[R])
+	// committed is told of what was applied just now.
+	committed func(commands []command[C], outcomes []outcomeFor[R])
+	// failed is told of what ended a transaction.
+	failed func(err error)
+}
+
+// read is a question of one round trip.
+type read func(ctx context.Context, tx *repositories.Tx) error
+
+type applyFunc[R any] func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[R]) error
+
+// alone applies one command in a transaction of its own. Errors: the command's, and those of the store.
+func (w writer[C, R]) alone(ctx context.Context, cmd command[C]) (Answer[R], error) {
+	outcomes, err := w.run(ctx, []command[C]{cmd}, func(ctx context.Context, fn func(ctx context.Context, tx *repositories.Tx) error) error {
+		return w.store.Write(ctx, cmd.call.Actor, fn)
+	}, w.waiting)
+	if err != nil {
+		return Answer[R]{}, err
+	}
+	return outcomes[0].Value, outcomes[0].Err
+}
+
+// shared applies commands of several users in one transaction, and leaves alone those of users who are busy.
+func (w writer[C, R]) shared(ctx context.Context, cmds []command[C]) ([]outcomeFor[R], error) {
+	users := make([]models.UserID, len(cmds))
+	for i, c := range cmds {
+		users[i] = c.call.Subject
+	}
+	return w.run(ctx, cmds, func(ctx context.Context, fn func(ctx context.Context, tx *repositories.Tx) error) error {
+		return w.store.WriteFor(ctx, users, fn)
+	}, w.passing)
+}
+
+// together applies commands in one transaction, all or none: the first error of any of them is returned.
+func (w writer[C, R]) together(ctx context.Context, actor models.Actor, cmds []command[C]) ([]outcomeFor[R], error) {
+	return w.run(ctx, cmds, func(ctx context.Context, fn func(ctx context.Context, tx *repositories.Tx) error) error {
+		return w.store.Write(ctx, actor, fn)
+	}, func(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) error {
+		if err := w.waiting(ctx, tx, cmds, outcomes); err != nil {
+			return err
+		}
+		for _, o := range outcomes {
+			if o.Err != nil {
+				return o.Err
+			}
+		}
+		return nil
+	})
+}
+
+// values are the values of outcomes without errors.
+func values[R any](outcomes []outcomeFor[R], err error) ([]R, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := make([]R, len(outcomes))
+	for i, o := range outcomes {
+		out[i] = o.Value.Value
+	}
+	return out, nil
+}
+
+type transaction func(ctx context.Context, fn func(ctx context.Context, tx *repositories.Tx) error) error
+
+func (w writer[C, R]) run(ctx context.Context, cmds []command[C], transact transaction,
+	apply func(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) error,
+) (outcomes []outcomeFor[R], err error) {
+	err = transact(ctx, func(ctx context.Context, tx *repositories.Tx) error {
+		outcomes = make([]outcomeFor[R], len(cmds))
+		return apply(ctx, tx, cmds, outcomes)
+	})
+	if err != nil {
+		w.failed(err)
+		return nil, err
+	}
+	w.committed(cmds, outcomes)
+	return outcomes, nil
+}
+
+// waiting locks the users, waiting for whoever has them, after it has looked at the keys: whether another call with
+// the same key is running must not wait for that call.
+func (w writer[C, R]) waiting(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) error {
+	keys := w.keysOf(cmds)
+	if err := tx.Together(ctx, keys.claim(ctx)...); err != nil {
+		return err
+	}
+	places, err := keys.answer(outcomes)
+	if err != nil || len(places) == 0 {
+		return err
+	}
+	reads, apply := w.prepare(cmds)
+	users, err := tx.UserStats.Lock(ctx, subjects(cmds, places))
+	if err != nil {
+		return err
+	}
+	if err := tx.Together(ctx, bound(ctx, reads)...); err != nil {
+		return err
+	}
+	if err := apply(ctx, tx, users, places, outcomes); err != nil {
+		return err
+	}
+	return keys.keep(ctx, tx, w.retention, places, outcomes)
+}
+
+// passing locks the users that are free. Nothing here waits, so that everything is asked in one round trip.
+func (w writer[C, R]) passing(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) error {
+	keys := w.keysOf(cmds)
+	reads, apply := w.prepare(cmds)
+	var users locked
+	steps := append(keys.claim(ctx), func(tx *repositories.Tx) (err error) {
+		users, err = tx.UserStats.LockFree(ctx, subjects(cmds, nil))
+		return err
+	})
+	if err := tx.Together(ctx, append(steps, bound(ctx, reads)...)...); err != nil {
+		return err
+	}
+	open, err := keys.answer(outcomes)
+	if err != nil {
+		return err
+	}
+	places := make([]int, 0, len(open))
+	for _, i := range open {
+		if _, free := users[cmds[i].call.Subject]; free {
+			places = append(places, i)
+			continue
+		}
+		outcomes[i].Busy = true
+	}
+	if len(places) > 0 {
+		if err := apply(ctx, tx, users, places, outcomes); err != nil {
+			return err
+		}
+	}
+	return keys.keep(ctx, tx, w.retention, places, outcomes)
+}
+
+func bound(ctx context.Context, reads []read) []func(tx *repositories.Tx) error {
+	steps := make([]func(tx *repositories.Tx) error, len(reads))
+	for i, f := range reads {
+		steps[i] = func(tx *repositories.Tx) error { return f(ctx, tx) }
+	}
+	return steps
+}
+
+// subjects are the users of the commands at places; of all of them when places is nil.
+func subjects[C any](cmds []command[C], places []int) []models.UserID {
+	if places == nil {
+		users := make([]models.UserID, len(cmds))
+		for i, c := range cmds {
+			users[i] = c.call.Subject
+		}
+		return users
+	}
+	users := make([]models.UserID, len(places))
+	for n, i := range places {
+		users[n] = cmds[i].call.Subject
+	}
+	return users
+}
+
+// keys are the idempotency keys of commands (S85): an answer is kept in the transaction that gave it.
+type keys[R any] struct {
+	records []po.IdempotencyRecord
+	// leader of a record that has none of its own is the place of an earlier command with the same key.
+	leader []int
+	places []int
+	locked []bool
+	kept   map[int]po.IdempotencyRecord
+	// commands without a key, and with one that is new, are to be applied.
+	commands int
+}
+
+func (w writer[C, R]) keysOf(cmds []command[C]) *keys[R] {
+	k := &keys[R]{commands: len(cmds)}
+	first := map[string]int{}
+	for i, c := range cmds {
+		if c.call.IdempotencyKey == "" {
+			continue
+		}
+		record := po.IdempotencyRecord{UserID: c.call.Subject, Key: c.call.IdempotencyKey, Fingerprint: c.call.Fingerprint}
+		record.Action, record.ResourceID = w.scope(c)
+		leader, known := first[record.Scope()]
+		if !known {
+			leader = i
+			first[record.Scope()] = i
+		}
+		k.records, k.places, k.leader = append(k.records, record), append(k.places, i), append(k.leader, leader)
+	}
+	return k
+}
+
+// claim claims the keys and reads the answers that are kept for them.
+func (k *keys[R]) claim(ctx context.Context) []func(tx *repositories.Tx) error {
+	if len(k.records) == 0 {
+		return nil
+	}
+	return []func(tx *repositories.Tx) error{
+		func(tx *repositories.Tx) (err error) {
+			k.locked, err = tx.Idempotency.Lock(ctx, k.records)
+			return err
+		},
+		func(tx *repositories.Tx) (err error) {
+			k.kept, err = tx.Idempotency.Get(ctx, k.records)
+			return err
+		},
+	}
+}
+
+// answer answers the commands whose keys decide them and returns the places of the others.
+func (k *keys[R]) answer(outcomes []outcomeFor[R]) (open []int, err error) {
+	decided := make([]bool, k.commands)
+	for n, i := range k.places {
+		kept, found := k.kept[n]
+		switch {
+		case !k.locked[n]:
+			outcomes[i].Err = models.ErrIdempotencyInProgress
+		case found && kept.Fingerprint != k.records[n].Fingerprint:
+			outcomes[i].Err = models.ErrIdempotencyKeyReused
+		case found:
+			outcomes[i].Value.Replayed = true
+			if err := json.Unmarshal(kept.Response, &outcomes[i].Value.Value); err != nil {
+				return nil, fmt.Errorf("decode stored answer: %w", err)
+			}
+		case k.leader[n] != i:
+			// keep copies the answer of the one before it.
+		default:
+			continue
+		}
+		decided[i] = true
+	}
+	open = make([]int, 0, k.commands)
+	for i, done := range decided {
+		if !done {
+			open = append(open, i)
+		}
+	}
+	return open, nil
+}
+
+// keep stores the new answers, and gives those who sent the same request with the same key in this very transaction
+// the answer of the first. They travel with COMMIT.
+func (k *keys[R]) keep(ctx context.Context, tx *repositories.Tx, retention time.Duration, applied []int, outcomes []outcomeFor[R]) error {
+	if len(k.records) == 0 {
+		return nil
+	}
+	fresh := make(map[int]bool, len(applied))
+	for _, i := range applied {
+		fresh[i] = true
+	}
+	var answers []po.IdempotencyRecord
+	fingerprints := map[int][32]byte{}
+	for n, i := range k.places {
+		record := k.records[n]
+		if leader := k.leader[n]; leader != i && k.locked[n] && !k.has(n) {
+			outcomes[i] = followed(outcomes[leader], fingerprints[leader] == record.Fingerprint)
+			continue
+		}
+		fingerprints[i] = record.Fingerprint
+		if !fresh[i] || outcomes[i].Err != nil {
+			continue
+		}
+		var err error
+		if record.Response, err = json.Marshal(outcomes[i].Value.Value); err != nil {
+			return fmt.Errorf("encode answer: %w", err)
+		}
+		answers = append(answers, record)
+	}
+	if len(answers) == 0 {
+		return nil
+	}
+	return tx.Later(func(tx *repositories.Tx) error { return tx.Idempotency.Put(ctx, answers, retention) })
+}
+
+func (k *keys[R]) has(n int) bool {
+	_, found := k.kept[n]
+	return found
+}
+
+// followed is the outcome of a repeat in the transaction of the first call: what it would get a moment later.
+func followed[R any](first outcomeFor[R], same bool) outcomeFor[R] {
+	switch {
+	case first.Busy || first.Err != nil && same:
+		return first
+	case first.Err != nil:
+		return outcomeFor[R]{Err: models.ErrIdempotencyInProgress}
+	case !same:
+		return outcomeFor[R]{Err: models.ErrIdempotencyKeyReused}
+	}
+	first.Value.Replayed = true
+	return first
+}
