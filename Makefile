@@ -28,7 +28,7 @@ test: ## Run every test with the race detector, shuffled
 race: test ## The same as test: the race detector is always on
 
 .PHONY: lint
-lint: golangci buf-lint sql-lint rules ## Run every linter
+lint: golangci buf-lint sql-lint rules tidy-check ## Run every linter
 
 .PHONY: golangci
 golangci: $(BIN)/golangci-lint
@@ -39,7 +39,12 @@ golangci: $(BIN)/golangci-lint
 .PHONY: buf-lint
 buf-lint: $(BIN)/buf third_party
 	buf lint
+	for dir in api configs internal/clients/catalog; do buf format -d --exit-code $$dir; done
 	scripts/buf_breaking.sh
+
+.PHONY: tidy-check
+tidy-check: ## Fail when the go.mod or go.sum of a module is not what its imports need
+	@for mod in $$(git ls-files '*go.mod'); do (cd $$(dirname $$mod) && go mod tidy -diff) || { echo "run go mod tidy in $$(dirname $$mod)"; exit 1; }; done
 
 .PHONY: sql-lint
 sql-lint: $(BIN)/sqlc
