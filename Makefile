@@ -15,9 +15,13 @@ TASKTESTS := ./internal/tasks/outbox/ ./internal/tasks/catalog_inbox/
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
+# The compiler bounds a cold `make run`. Without optimisation and debug information it takes a third less time,
+# and nobody measures the development stack. DEVFLAGS= builds what is shipped.
+DEVFLAGS ?= -gcflags='all=-N -l -dwarf=false' -ldflags='-s -w'
+
 .PHONY: run
 run: ## Start Postgres, broker, migrations, seed data, API, publisher, inbox and maintenance (EPHEMERAL=1 forgets the data)
-	@mkdir -p $(BIN) && go build -o $(BIN)/profilectl ./cmd/profilectl
+	@mkdir -p $(BIN) && go build $(DEVFLAGS) -o $(BIN)/profilectl ./cmd/profilectl
 	@exec $(BIN)/profilectl dev $(if $(EPHEMERAL),--ephemeral)
 
 .PHONY: test
