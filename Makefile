@@ -15,9 +15,13 @@ TASKTESTS := ./internal/tasks/outbox/ ./internal/tasks/catalog_inbox/
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
+# The compiler bounds a cold `make run`. Without optimisation and debug information it takes a third less time,
+# and nobody measures the development stack. DEVFLAGS= builds what is shipped.
+DEVFLAGS ?= -gcflags='all=-N -l -dwarf=false' -ldflags='-s -w'
+
 .PHONY: run
 run: ## Start Postgres, broker, migrations, seed data, API, publisher, inbox and maintenance (EPHEMERAL=1 forgets the data)
-	@mkdir -p $(BIN) && go build -o $(BIN)/profilectl ./cmd/profilectl
+	@mkdir -p $(BIN) && go build $(DEVFLAGS) -o $(BIN)/profilectl ./cmd/profilectl
 	@exec $(BIN)/profilectl dev $(if $(EPHEMERAL),--ephemeral)
 
 .PHONY: test
@@ -28,7 +32,7 @@ test: ## Run every test with the race detector, shuffled
 race: test ## The same as test: the race detector is always on
 
 .PHONY: lint
-lint: golangci buf-lint sql-lint rules ## Run every linter
+lint: golangci buf-lint sql-lint rules tidy-check ## Run every linter
 
 .PHONY: golangci
 golangci: $(BIN)/golangci-lint
@@ -39,7 +43,12 @@ golangci: $(BIN)/golangci-lint
 .PHONY: buf-lint
 buf-lint: $(BIN)/buf third_party
 	buf lint
+	for dir in api configs internal/clients/catalog; do buf format -d --exit-code $$dir; done
 	scripts/buf_breaking.sh
+
+.PHONY: tidy-check
+tidy-check: ## Fail when the go.mod or go.sum of a module is not what its imports need
+	@for mod in $$(git ls-files '*go.mod'); do (cd $$(dirname $$mod) && go mod tidy -diff) || { echo "run go mod tidy in $$(dirname $$mod)"; exit 1; }; done
 
 .PHONY: sql-lint
 sql-lint: $(BIN)/sqlc

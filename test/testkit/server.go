@@ -19,6 +19,7 @@ import (
 
 	"github.com/lingo-services/profile/internal/infrastructure/devpg"
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
+	"github.com/lingo-services/profile/test/testkit/pgcontainer"
 )
 
 const startTimeout = 2 * time.Minute
@@ -69,7 +70,9 @@ func Server(t testing.TB) *devpg.Server {
 func start() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	server, err := devpg.Start(ctx, devpg.Options{DatabaseURL: os.Getenv("PROFILE_TEST_DATABASE_URL"), Ephemeral: true})
+	server, err := devpg.Start(ctx, devpg.Options{
+		DatabaseURL: os.Getenv("PROFILE_TEST_DATABASE_URL"), Ephemeral: true, Docker: pgcontainer.Run,
+	})
 	if err != nil {
 		return err
 	}

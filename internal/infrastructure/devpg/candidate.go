@@ -15,8 +15,8 @@ type candidate struct {
 	start func(context.Context) (*Server, error)
 }
 
-// errAbsent marks the reason of a candidate that is not there, as opposed to one that does not work.
-var errAbsent = errors.New("not available")
+// ErrAbsent marks the reason of a candidate that is not there, as opposed to one that does not work.
+var ErrAbsent = errors.New("not available")
 
 func (s *starter) firstThatWorks(ctx context.Context) (*Server, error) {
 	candidates, err := s.candidates(ctx)
@@ -49,7 +49,7 @@ func (s *starter) candidates(ctx context.Context) ([]candidate, error) {
 	}
 	if len(installations) == 0 {
 		s.failed(local, fmt.Errorf("%w: no postgres and initdb of version %d to %d on PATH or in %q",
-			errAbsent, oldestMajor, newestMajor, s.machine.bindirs))
+			ErrAbsent, oldestMajor, newestMajor, s.machine.bindirs))
 	}
 	var list []candidate
 	for _, in := range append(installations, s.npmInstallation()) {

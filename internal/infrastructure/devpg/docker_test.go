@@ -3,14 +3,11 @@ package devpg_test
 import (
 	"context"
 	"errors"
-	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -26,23 +23,23 @@ type fakeDocker struct {
 	running int
 }
 
-func (d *fakeDocker) run(ctx context.Context, password, volume string) (int, func(context.Context) error, error) {
+func (d *fakeDocker) run(ctx context.Context, spec devpg.ContainerSpec) (devpg.Container, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	server, err := devpg.Start(ctx, devpg.Options{Ephemeral: true})
 	if err != nil {
-		return 0, nil, err
+		return devpg.Container{}, err
 	}
-	execute(d.t, server.SuperURL(""), "ALTER ROLE postgres PASSWORD '"+password+"'")
+	execute(d.t, server.SuperURL(""), "ALTER ROLE postgres PASSWORD '"+spec.Password+"'")
 	u, err := url.Parse(server.SuperURL(""))
 	if err != nil {
-		return 0, nil, err
+		return devpg.Container{}, err
 	}
 	port, err := strconv.Atoi(u.Port())
 	if err != nil {
-		return 0, nil, err
+		return devpg.Container{}, err
 	}
-	d.volumes = append(d.volumes, volume)
+	d.volumes = append(d.volumes, spec.Volume)
 	d.running++
 	stop := func(ctx context.Context) error {
 		d.mu.Lock()
@@ -50,26 +47,20 @@ func (d *fakeDocker) run(ctx context.Context, password, volume string) (int, fun
 		d.running--
 		return server.Stop(ctx)
 	}
-	return port, stop, nil
-}
-
-// onlyDocker leaves the container as the only candidate.
-func onlyDocker(o devpg.Options, d *fakeDocker) (devpg.Options, []devpg.Change) {
-	o.Getenv = environment("PATH", "")
-	return o, []devpg.Change{devpg.NothingInstalled, devpg.DockerIs(d.run)}
+	return devpg.Container{Host: u.Hostname(), Port: port, Life: context.Background(), Stop: stop}, nil
 }
 
 func TestDockerCandidate(t *testing.T) {
 	t.Parallel()
 	docker := &fakeDocker{t: t}
 	var seen recorder
-	o, changes := onlyDocker(devpg.Options{StateDir: openDir(t), Report: seen.report}, docker)
-	first := start(t, o, changes...)
+	o := devpg.Options{StateDir: openDir(t), Getenv: environment("PATH", ""), Docker: docker.run, Report: seen.report}
+	first := start(t, o, devpg.NothingInstalled)
 	assert.Equal(t, "docker postgres:16-alpine: started", seen.verdicts()[3])
 	assert.Zero(t, first.Pid())
 	assert.Equal(t, "profile_app", query[string](t, first.AppURL(""), "SELECT current_user::text"))
 
-	second := start(t, o, changes...)
+	second := start(t, o, devpg.NothingInstalled)
 	assert.True(t, second.Attached(), "the process with the container holds the lock")
 	assert.Equal(t, first.OwnerURL(""), second.OwnerURL(""))
 	stop(t, second)
@@ -79,7 +70,7 @@ func TestDockerCandidate(t *testing.T) {
 	assert.Zero(t, docker.running)
 
 	o.Getenv = os.Getenv // finds what is installed here as well
-	third := start(t, o, devpg.DockerIs(docker.run))
+	third := start(t, o)
 	assert.Zero(t, third.Pid(), "the data used last goes first")
 	require.Len(t, docker.volumes, 2)
 	assert.Regexp(t, "^lingo-profile-[a-z2-7]{26}$", docker.volumes[0])
@@ -89,36 +80,18 @@ func TestDockerCandidate(t *testing.T) {
 func TestEphemeralDockerKeepsNothing(t *testing.T) {
 	t.Parallel()
 	docker := &fakeDocker{t: t}
-	o, changes := onlyDocker(devpg.Options{Ephemeral: true}, docker)
-	stop(t, start(t, o, changes...))
+	o := devpg.Options{Ephemeral: true, Getenv: environment("PATH", ""), Docker: docker.run}
+	stop(t, start(t, o, devpg.NothingInstalled))
 	assert.Equal(t, []string{""}, docker.volumes)
 	assert.Zero(t, docker.running)
 }
 
 func TestDockerFails(t *testing.T) {
 	t.Parallel()
-	o := devpg.Options{StateDir: openDir(t), Getenv: environment("PATH", "")}
-	broken := func(context.Context, string, string) (int, func(context.Context) error, error) {
-		return 0, nil, errors.New("no space left for the image")
+	broken := func(context.Context, devpg.ContainerSpec) (devpg.Container, error) {
+		return devpg.Container{}, errors.New("no space left for the image")
 	}
-	_, err := devpg.StartOn(t.Context(), o, devpg.NothingInstalled, devpg.DockerIs(broken))
+	o := devpg.Options{StateDir: openDir(t), Getenv: environment("PATH", ""), Docker: broken}
+	_, err := devpg.StartOn(t.Context(), o, devpg.NothingInstalled)
 	require.ErrorContains(t, err, "docker postgres:16-alpine: failed: no space left for the image")
-}
-
-// A daemon that accepts and never answers costs two seconds.
-func TestSilentDockerDaemon(t *testing.T) {
-	t.Parallel()
-	dir := openDir(t)
-	socket := filepath.Join(dir, "docker.sock")
-	silent, err := net.Listen("unix", socket)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, silent.Close()) })
-	p := startProcess(t, processConfig{env: []string{bindirVariable + "=", "DOCKER_HOST=unix://" + socket}},
-		job{Options: processOptions{StateDir: filepath.Join(dir, "state")}, NothingInstalled: true})
-	begin := time.Now()
-	p.failure()
-	assert.Less(t, time.Since(begin), 10*time.Second)
-	require.Len(t, p.attempts, 4)
-	assert.Contains(t, p.attempts[3], "postgres: docker postgres:16-alpine: absent: not available: no Docker daemon answers within 2s: ")
-	assert.Contains(t, p.attempts[3], "deadline exceeded")
 }

@@ -34,20 +34,9 @@ func PortsInTurn(ports ...int) Change {
 // FreePort is a port nobody uses right now.
 func FreePort() (int, error) { return freePort() }
 
-// DockerIs replaces the Docker daemon: run gets the superuser's password and the volume and returns the
-// loopback port of a server and how to stop it.
-func DockerIs(run func(ctx context.Context, password, volume string) (int, func(context.Context) error, error)) Change {
-	return func(m *machine) {
-		m.docker = func(ctx context.Context, spec containerSpec) (container, error) {
-			port, stop, err := run(ctx, spec.password, spec.volume)
-			return container{at: address{Host: "127.0.0.1", Port: port}, stop: stop}, err
-		}
-	}
-}
-
-// NoDocker is a machine without a Docker daemon.
-func NoDocker(m *machine) {
-	m.docker = func(context.Context, containerSpec) (container, error) { return container{}, errAbsent }
+// DockerCommand is the default of Options.Docker, on a machine or in a container.
+func DockerCommand(getenv func(string) string, inContainer bool) Docker {
+	return dockerCommand{getenv: getenv, inContainer: inContainer}.run
 }
 
 // Internals that have a contract of their own.

@@ -20,8 +20,8 @@ import (
 func TestNothingToRun(t *testing.T) {
 	t.Parallel()
 	var seen recorder
-	o := devpg.Options{StateDir: openDir(t), Getenv: environment("PATH", t.TempDir()), Report: seen.report}
-	_, err := devpg.StartOn(t.Context(), o, devpg.NothingInstalled, devpg.NoDocker)
+	o := devpg.Options{StateDir: openDir(t), Getenv: environment("PATH", t.TempDir()), Docker: noDocker, Report: seen.report}
+	_, err := devpg.StartOn(t.Context(), o, devpg.NothingInstalled)
 
 	var none *devpg.NoServerError
 	require.ErrorAs(t, err, &none)
@@ -119,9 +119,9 @@ func TestBrokenInstallations(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := devpg.Options{StateDir: openDir(t), Getenv: onlyBindir(t, bindir(t, tc.postgres, tc.initdb))}
+			o := devpg.Options{StateDir: openDir(t), Getenv: onlyBindir(t, bindir(t, tc.postgres, tc.initdb)), Docker: noDocker}
 			begin := time.Now()
-			_, err := devpg.StartOn(t.Context(), o, devpg.NoDocker)
+			_, err := devpg.StartOn(t.Context(), o)
 			assert.Less(t, time.Since(begin), 30*time.Second, "an early exit is noticed at once")
 			var none *devpg.NoServerError
 			require.ErrorAs(t, err, &none)
@@ -251,8 +251,8 @@ func TestRunAsRoot(t *testing.T) {
 		require.NoError(t, os.Mkdir(programs, 0o755))
 		program(t, filepath.Join(programs, "postgres"), saysVersion15)
 		program(t, filepath.Join(programs, "initdb"), initialises)
-		o := devpg.Options{Ephemeral: true, Getenv: environment("PROFILE_PG_BINDIR", programs, "PROFILE_PG_USER", "nobody", "HOME", "")}
-		_, err := devpg.StartOn(t.Context(), o, devpg.NoDocker)
+		o := devpg.Options{Ephemeral: true, Docker: noDocker, Getenv: environment("PROFILE_PG_BINDIR", programs, "PROFILE_PG_USER", "nobody", "HOME", "")}
+		_, err := devpg.StartOn(t.Context(), o)
 		require.ErrorContains(t, err, "local "+programs+": failed: user nobody cannot enter "+closed+" (mode 0700)")
 	})
 	t.Run("UntraversableTemporaryDirectory", func(t *testing.T) {

@@ -63,11 +63,18 @@ func start(t *testing.T, o devpg.Options, changes ...devpg.Change) *devpg.Server
 	if o.Getenv == nil {
 		o.Getenv = environment(bindirVariable, os.Getenv(bindirVariable))
 	}
-	changes = append([]devpg.Change{devpg.NoDocker}, changes...)
+	if o.Docker == nil {
+		o.Docker = noDocker
+	}
 	server, err := devpg.StartOn(within(t, time.Minute), o, changes...)
 	require.NoError(t, err)
 	t.Cleanup(func() { stop(t, server) })
 	return server
+}
+
+// noDocker is a machine without a Docker daemon.
+func noDocker(context.Context, devpg.ContainerSpec) (devpg.Container, error) {
+	return devpg.Container{}, devpg.ErrAbsent
 }
 
 func stop(t *testing.T, server *devpg.Server) {

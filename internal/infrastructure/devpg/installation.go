@@ -98,6 +98,9 @@ func majorVersion(ctx context.Context, postgres string) (int, error) {
 	cmd := exec.CommandContext(ctx, postgres, "--version")
 	cmd.Env = childEnv()
 	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		err = ctx.Err() // "signal: killed" does not say who did it
+	}
 	if err != nil {
 		return 0, fmt.Errorf("%s --version: %w", postgres, err)
 	}

@@ -169,6 +169,15 @@ func TestEphemeralServer(t *testing.T) {
 	assert.Equal(t, 1, query[int](t, two.OwnerURL(""), "SELECT 1"), "the other server goes on")
 }
 
+func TestCancelledWhileItAsksForTheVersion(t *testing.T) {
+	t.Parallel()
+	never := filepath.Join(openDir(t), "never")
+	require.NoError(t, syscall.Mkfifo(never, 0o600))
+	o := devpg.Options{Ephemeral: true, Getenv: onlyBindir(t, bindir(t, "read -r line <"+never, ""))}
+	_, err := devpg.StartOn(within(t, 100*time.Millisecond), o)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
 func TestCancelledStartLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	o := devpg.Options{StateDir: openDir(t)}

@@ -1,15 +1,11 @@
 package devpg
 
-import (
-	"context"
-	"net"
-)
+import "net"
 
 // machine is what Start finds outside its options; tests put another one in its place.
 type machine struct {
 	bindirs  []string // glob patterns of directories where packages install postgres
 	freePort func() (int, error)
-	docker   func(context.Context, containerSpec) (container, error)
 }
 
 func thisMachine() machine {
@@ -23,7 +19,6 @@ func thisMachine() machine {
 			"/Applications/Postgres.app/Contents/Versions/[0-9]*/bin",
 		},
 		freePort: freePort,
-		docker:   runContainer,
 	}
 }
 

@@ -17,6 +17,9 @@ const bindirVariable = "PROFILE_PG_BINDIR"
 
 // TestMain is also the main of the processes that the tests start: see process_test.go.
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(dockerEnv); dir != "" {
+		os.Exit(dockerMain(dir, os.Args[1:]))
+	}
 	if raw := os.Getenv(processEnv); raw != "" {
 		os.Exit(processMain(raw))
 	}

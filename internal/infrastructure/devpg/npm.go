@@ -42,7 +42,7 @@ func (s *starter) npmInstallation() installation {
 	p, known := npmPackages[platform]
 	resolve := func(ctx context.Context) (string, error) {
 		if !known {
-			return "", fmt.Errorf("%w: no build for %s", errAbsent, platform)
+			return "", fmt.Errorf("%w: no build for %s", ErrAbsent, platform)
 		}
 		dir, err := s.options.stateDir()
 		if err != nil {
@@ -149,5 +149,5 @@ func lookPath(program, path string) (string, error) {
 			return file, nil
 		}
 	}
-	return "", fmt.Errorf("%w: %s is not on PATH", errAbsent, program)
+	return "", fmt.Errorf("%w: %s is not on PATH", ErrAbsent, program)
 }

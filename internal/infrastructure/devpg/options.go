@@ -12,6 +12,8 @@ type Options struct {
 	StateDir string
 	// Ephemeral asks for a private server in a temporary directory: fsync off, everything removed by Stop.
 	Ephemeral bool
+	// Docker runs the container when it is its turn; nil means the program docker on PATH.
+	Docker Docker
 	// Getenv is how the environment is read; nil means os.Getenv.
 	Getenv func(string) string
 	// Report is called once per candidate tried, in order; nil means nobody listens.
@@ -24,6 +26,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
+	}
+	if o.Docker == nil {
+		o.Docker = dockerCommand{getenv: o.Getenv, inContainer: inContainer()}.run
 	}
 	if o.Report == nil {
 		o.Report = func(Attempt) {}

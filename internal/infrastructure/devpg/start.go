@@ -69,7 +69,7 @@ func (s *starter) persistent(ctx context.Context) (*Server, error) {
 		s.worked(candidate, Attached, "another process serves "+dir)
 		return running, nil
 	}
-	s.failed(candidate, fmt.Errorf("%w: no process serves %s", errAbsent, dir))
+	s.failed(candidate, fmt.Errorf("%w: no process serves %s", ErrAbsent, dir))
 	s.home = h
 	server, err := s.firstThatWorks(ctx)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *starter) worked(candidate, verdict, reason string) {
 
 func (s *starter) failed(candidate string, err error) {
 	attempt := Attempt{Candidate: candidate, Verdict: Failed, Reason: err.Error()}
-	if errors.Is(err, errAbsent) {
+	if errors.Is(err, ErrAbsent) {
 		attempt.Verdict = Absent
 	}
 	s.tried.Attempts = append(s.tried.Attempts, attempt)

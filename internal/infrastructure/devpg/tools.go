@@ -37,11 +37,11 @@ func openLog(path string) (*os.File, error) {
 
 // withLog adds the end of the programs' output to err.
 func (t tools) withLog(err error) error {
-	tail := t.logTail()
-	if tail == "" {
+	end := t.logTail()
+	if end == "" {
 		return err
 	}
-	return fmt.Errorf("%w; the end of %s:\n%s", err, t.log.Name(), tail)
+	return fmt.Errorf("%w; the end of %s:\n%s", err, t.log.Name(), end)
 }
 
 const (
@@ -49,14 +49,16 @@ const (
 	logTailBytes = 16 << 10
 )
 
-// logTail is best effort: without a log the error it would explain still stands.
-func (t tools) logTail() string {
-	info, err := t.log.Stat()
+func (t tools) logTail() string { return tail(t.log) }
+
+// tail is the end of a log. It is best effort: without a log the error it would explain still stands.
+func tail(log *os.File) string {
+	info, err := log.Stat()
 	if err != nil {
 		return ""
 	}
 	raw := make([]byte, min(info.Size(), logTailBytes))
-	n, _ := t.log.ReadAt(raw, info.Size()-int64(len(raw)))
+	n, _ := log.ReadAt(raw, info.Size()-int64(len(raw)))
 	lines := strings.Split(strings.TrimSpace(string(raw[:n])), "\n")
 	return strings.Join(lines[max(0, len(lines)-logTailLines):], "\n")
 }
