@@ -2,6 +2,7 @@ package repositories
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -183,13 +184,21 @@ func (s *Store) once(ctx context.Context, start []statement, actor statement, fn
 	}
 	defer conn.Release()
 	var wroteEvents bool
-	if err := transact(ctx, conn.Conn(), start, actor, &wroteEvents, fn); err != nil {
-		return translate(err)
+	if err := translate(transact(ctx, conn.Conn(), start, actor, &wroteEvents, fn)); err != nil {
+		return ofContext(ctx, err)
 	}
 	if wroteEvents {
 		s.waker.Wake()
 	}
 	return nil
+}
+
+// ofContext says that ctx ended where the database says that it was asked to stop.
+func ofContext(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (errors.Is(err, models.ErrDeadlineExceeded) || errors.Is(err, models.ErrUnavailable)) {
+		return translate(fmt.Errorf("%w: %s", ctx.Err(), err.Error()))
+	}
+	return err
 }
 
 // transact runs fn in a transaction on conn. Nothing stays on the connection afterwards: every setting is local, so

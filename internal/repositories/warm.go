@@ -3,6 +3,7 @@ package repositories
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -12,12 +13,17 @@ import (
 	"github.com/lingo-services/profile/internal/repositories/profiledb"
 )
 
+// warmTimeout: a table that somebody has locked must not keep connections from opening.
+const warmTimeout = time.Second
+
 var errWarm = errors.New("nothing was to be done")
 
 // Warm has a new connection prepare and plan the statements of the busiest calls, by running them with nothing to do:
 // the first callers of a cold process would have to wait for that, all at once. A database that cannot, as before its
 // first migration, is left as it is. Errors: a connection that was lost.
 func Warm(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
+	defer cancel()
 	store := NewStore(nil, TxOptions{}, NoWaker{})
 	var wrote bool
 	nobody := []models.UserID{}

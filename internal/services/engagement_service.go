@@ -40,13 +40,12 @@ type engagementService struct {
 	opts     Options
 	policy   po.FavoritePolicy
 	writer   writer[FavoriteCommand, vo.FavoriteOutcome]
-	queue    *coalesce.Queue[command[FavoriteCommand], Answer[vo.FavoriteOutcome]]
 }
 
 // NewEngagementService serves likes and bookmarks from store.
 func NewEngagementService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, opts Options) EngagementService {
 	s := &engagementService{store: store, tokens: tokens, observer: observer, newID: newID, opts: opts, policy: favoritePolicy(opts.VideoPolicy)}
-	s.writer = writer[FavoriteCommand, vo.FavoriteOutcome]{
+	s.writer = newWriter(writer[FavoriteCommand, vo.FavoriteOutcome]{
 		store: store, retention: opts.IdempotencyRetention,
 		scope: func(c command[FavoriteCommand]) (string, uuid.UUID) {
 			return actionMutateFavorite, uuid.UUID(c.body.VideoID)
@@ -54,10 +53,7 @@ func NewEngagementService(store Store, tokens *pagetoken.Codec, observer Observe
 		prepare:   s.prepare,
 		committed: s.committed,
 		failed:    func(err error) { observeError(observer, err) },
-	}
-	s.queue = coalesce.New(opts.Coalescing, coalesce.Work[command[FavoriteCommand], Answer[vo.FavoriteOutcome]]{
-		Shared: s.writer.shared, Alone: s.writer.alone, Taken: func(n int, waited time.Duration) { observer.BatchTaken("favorite", n, waited) },
-	})
+	}, opts.Coalescing, func(n int, waited time.Duration) { observer.BatchTaken("favorite", n, waited) })
 	return s
 }
 
@@ -83,7 +79,7 @@ func (s *engagementService) Apply(ctx context.Context, actor models.Actor, cmds 
 }
 
 func (s *engagementService) Mutate(ctx context.Context, call models.Call, cmd FavoriteCommand) (Answer[vo.FavoriteOutcome], error) {
-	return s.queue.Do(ctx, cmd.UserID, newCommand(ctx, call, cmd))
+	return s.writer.write(ctx, newCommand(ctx, call, cmd))
 }
 
 func (s *engagementService) prepare(cmds []command[FavoriteCommand]) ([]read, applyFunc[vo.FavoriteOutcome]) {

@@ -11,7 +11,6 @@ import (
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/models/vo"
 	"github.com/lingo-services/profile/internal/repositories"
-	"github.com/lingo-services/profile/internal/services/coalesce"
 	"github.com/lingo-services/profile/internal/services/pagetoken"
 )
 
@@ -22,13 +21,12 @@ type watchHistoryService struct {
 	newID    NewID
 	opts     Options
 	writer   writer[ProgressReport, vo.WatchOutcome]
-	queue    *coalesce.Queue[command[ProgressReport], Answer[vo.WatchOutcome]]
 }
 
 // NewWatchHistoryService serves watch progress from store.
 func NewWatchHistoryService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, opts Options) WatchHistoryService {
 	s := &watchHistoryService{store: store, tokens: tokens, observer: observer, newID: newID, opts: opts}
-	s.writer = writer[ProgressReport, vo.WatchOutcome]{
+	s.writer = newWriter(writer[ProgressReport, vo.WatchOutcome]{
 		store: store, retention: opts.IdempotencyRetention,
 		scope: func(c command[ProgressReport]) (string, uuid.UUID) {
 			return actionWatchProgress, uuid.UUID(c.body.VideoID)
@@ -36,10 +34,7 @@ func NewWatchHistoryService(store Store, tokens *pagetoken.Codec, observer Obser
 		prepare:   s.prepare,
 		committed: s.committed,
 		failed:    func(err error) { observeError(observer, err) },
-	}
-	s.queue = coalesce.New(opts.Coalescing, coalesce.Work[command[ProgressReport], Answer[vo.WatchOutcome]]{
-		Shared: s.writer.shared, Alone: s.writer.alone, Taken: func(n int, waited time.Duration) { observer.BatchTaken("progress", n, waited) },
-	})
+	}, opts.Coalescing, func(n int, waited time.Duration) { observer.BatchTaken("progress", n, waited) })
 	return s
 }
 
@@ -52,7 +47,7 @@ func (s *watchHistoryService) Apply(ctx context.Context, actor models.Actor, rep
 }
 
 func (s *watchHistoryService) Report(ctx context.Context, call models.Call, report ProgressReport) (Answer[vo.WatchOutcome], error) {
-	return s.queue.Do(ctx, report.UserID, newCommand(ctx, call, report))
+	return s.writer.write(ctx, newCommand(ctx, call, report))
 }
 
 // watched is what reports are merged into.

@@ -3,7 +3,10 @@ package services
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,6 +60,28 @@ type writer[C, R any] struct {
 	committed func(commands []command[C], outcomes []outcomeFor[R])
 	// failed is told of what ended a transaction.
 	failed func(err error)
+	queue  *coalesce.Queue[command[C], Answer[R]]
+	keyed  *inFlight
+}
+
+// newWriter completes w: commands it is given to write share transactions as opts say.
+func newWriter[C, R any](w writer[C, R], opts coalesce.Options, taken func(commands int, waited time.Duration)) writer[C, R] {
+	w.keyed = &inFlight{scopes: map[string]bool{}}
+	w.queue = coalesce.New(opts, coalesce.Work[command[C], Answer[R]]{Shared: w.shared, Alone: w.alone, Taken: taken})
+	return w
+}
+
+// write applies a command in a transaction that others may share. Errors: the command's, those of the store, and
+// models.ErrIdempotencyInProgress.
+func (w writer[C, R]) write(ctx context.Context, cmd command[C]) (Answer[R], error) {
+	if cmd.call.IdempotencyKey != "" {
+		scope := w.record(cmd).Scope()
+		if !w.keyed.enter(scope) {
+			return Answer[R]{}, models.ErrIdempotencyInProgress
+		}
+		defer w.keyed.leave(scope)
+	}
+	return w.queue.Do(ctx, cmd.call.Subject, cmd)
 }
 
 // read is a question of one round trip.
@@ -117,14 +142,23 @@ func values[R any](outcomes []outcomeFor[R], err error) ([]R, error) {
 
 type transaction func(ctx context.Context, fn func(ctx context.Context, tx *repositories.Tx) error) error
 
+// errNothing ends a transaction in which no command did anything, so that it leaves nothing.
+var errNothing = errors.New("every command was refused")
+
 func (w writer[C, R]) run(ctx context.Context, cmds []command[C], transact transaction,
 	apply func(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) error,
 ) (outcomes []outcomeFor[R], err error) {
 	err = transact(ctx, func(ctx context.Context, tx *repositories.Tx) error {
 		outcomes = make([]outcomeFor[R], len(cmds))
-		return apply(ctx, tx, cmds, outcomes)
+		if err := apply(ctx, tx, cmds, outcomes); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(outcomes, func(o outcomeFor[R]) bool { return o.Err == nil && !o.Busy && !o.Value.Replayed }) {
+			return errNothing
+		}
+		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errNothing) {
 		w.failed(err)
 		return nil, err
 	}
@@ -154,7 +188,7 @@ func (w writer[C, R]) waiting(ctx context.Context, tx *repositories.Tx, cmds []c
 	if err := apply(ctx, tx, users, places, outcomes); err != nil {
 		return err
 	}
-	return keys.keep(ctx, tx, w.retention, places, outcomes)
+	return keys.keep(ctx, tx, w.retention, outcomes)
 }
 
 // passing locks the users that are free. Nothing here waits, so that everything is asked in one round trip.
@@ -186,7 +220,7 @@ func (w writer[C, R]) passing(ctx context.Context, tx *repositories.Tx, cmds []c
 			return err
 		}
 	}
-	return keys.keep(ctx, tx, w.retention, places, outcomes)
+	return keys.keep(ctx, tx, w.retention, outcomes)
 }
 
 func bound(ctx context.Context, reads []read) []func(tx *repositories.Tx) error {
@@ -213,35 +247,31 @@ func subjects[C any](cmds []command[C], places []int) []models.UserID {
 	return users
 }
 
-// keys are the idempotency keys of commands (S85): an answer is kept in the transaction that gave it.
+// keys are the idempotency keys of commands (S85): an answer is kept in the transaction that gave it. No two of the
+// commands have the same one, because the second would have been refused (inFlight).
 type keys[R any] struct {
 	records []po.IdempotencyRecord
-	// leader of a record that has none of its own is the place of an earlier command with the same key.
-	leader []int
+	// places are those of the commands that have one.
 	places []int
 	locked []bool
 	kept   map[int]po.IdempotencyRecord
-	// commands without a key, and with one that is new, are to be applied.
-	commands int
 }
 
 func (w writer[C, R]) keysOf(cmds []command[C]) *keys[R] {
-	k := &keys[R]{commands: len(cmds)}
-	first := map[string]int{}
+	k := &keys[R]{}
 	for i, c := range cmds {
-		if c.call.IdempotencyKey == "" {
-			continue
+		if c.call.IdempotencyKey != "" {
+			k.records, k.places = append(k.records, w.record(c)), append(k.places, i)
 		}
-		record := po.IdempotencyRecord{UserID: c.call.Subject, Key: c.call.IdempotencyKey, Fingerprint: c.call.Fingerprint}
-		record.Action, record.ResourceID = w.scope(c)
-		leader, known := first[record.Scope()]
-		if !known {
-			leader = i
-			first[record.Scope()] = i
-		}
-		k.records, k.places, k.leader = append(k.records, record), append(k.places, i), append(k.leader, leader)
 	}
 	return k
+}
+
+func (w writer[C, R]) record(c command[C]) po.IdempotencyRecord {
+	action, resource := w.scope(c)
+	return po.IdempotencyRecord{
+		UserID: c.call.Subject, Action: action, ResourceID: resource, Key: c.call.IdempotencyKey, Fingerprint: c.call.Fingerprint,
+	}
 }
 
 // claim claims the keys and reads the answers that are kept for them.
@@ -263,59 +293,44 @@ func (k *keys[R]) claim(ctx context.Context) []func(tx *repositories.Tx) error {
 
 // answer answers the commands whose keys decide them and returns the places of the others.
 func (k *keys[R]) answer(outcomes []outcomeFor[R]) (open []int, err error) {
-	decided := make([]bool, k.commands)
+	decided := make(map[int]bool, len(k.places))
 	for n, i := range k.places {
 		kept, found := k.kept[n]
 		switch {
 		case !k.locked[n]:
 			outcomes[i].Err = models.ErrIdempotencyInProgress
-		case found && kept.Fingerprint != k.records[n].Fingerprint:
+		case !found:
+			continue
+		case kept.Fingerprint != k.records[n].Fingerprint:
 			outcomes[i].Err = models.ErrIdempotencyKeyReused
-		case found:
+		default:
 			outcomes[i].Value.Replayed = true
 			if err := json.Unmarshal(kept.Response, &outcomes[i].Value.Value); err != nil {
 				return nil, fmt.Errorf("decode stored answer: %w", err)
 			}
-		case k.leader[n] != i:
-			// keep copies the answer of the one before it.
-		default:
-			continue
 		}
 		decided[i] = true
 	}
-	open = make([]int, 0, k.commands)
-	for i, done := range decided {
-		if !done {
+	open = make([]int, 0, len(outcomes))
+	for i := range outcomes {
+		if !decided[i] {
 			open = append(open, i)
 		}
 	}
 	return open, nil
 }
 
-// keep stores the new answers, and gives those who sent the same request with the same key in this very transaction
-// the answer of the first. They travel with COMMIT.
-func (k *keys[R]) keep(ctx context.Context, tx *repositories.Tx, retention time.Duration, applied []int, outcomes []outcomeFor[R]) error {
-	if len(k.records) == 0 {
-		return nil
-	}
-	fresh := make(map[int]bool, len(applied))
-	for _, i := range applied {
-		fresh[i] = true
-	}
+// keep stores the answers given just now. They travel with COMMIT.
+func (k *keys[R]) keep(ctx context.Context, tx *repositories.Tx, retention time.Duration, outcomes []outcomeFor[R]) error {
 	var answers []po.IdempotencyRecord
-	fingerprints := map[int][32]byte{}
 	for n, i := range k.places {
+		o := outcomes[i]
+		if o.Err != nil || o.Busy || o.Value.Replayed {
+			continue
+		}
 		record := k.records[n]
-		if leader := k.leader[n]; leader != i && k.locked[n] && !k.has(n) {
-			outcomes[i] = followed(outcomes[leader], fingerprints[leader] == record.Fingerprint)
-			continue
-		}
-		fingerprints[i] = record.Fingerprint
-		if !fresh[i] || outcomes[i].Err != nil {
-			continue
-		}
 		var err error
-		if record.Response, err = json.Marshal(outcomes[i].Value.Value); err != nil {
+		if record.Response, err = json.Marshal(o.Value.Value); err != nil {
 			return fmt.Errorf("encode answer: %w", err)
 		}
 		answers = append(answers, record)
@@ -326,21 +341,25 @@ func (k *keys[R]) keep(ctx context.Context, tx *repositories.Tx, retention time.
 	return tx.Later(func(tx *repositories.Tx) error { return tx.Idempotency.Put(ctx, answers, retention) })
 }
 
-func (k *keys[R]) has(n int) bool {
-	_, found := k.kept[n]
-	return found
+// inFlight are the keyed commands of this process that have not been answered: whoever repeats one is told so at once,
+// as the database would tell a repeat that came to another process.
+type inFlight struct {
+	mu     sync.Mutex
+	scopes map[string]bool
 }
 
-// followed is the outcome of a repeat in the transaction of the first call: what it would get a moment later.
-func followed[R any](first outcomeFor[R], same bool) outcomeFor[R] {
-	switch {
-	case first.Busy || first.Err != nil && same:
-		return first
-	case first.Err != nil:
-		return outcomeFor[R]{Err: models.ErrIdempotencyInProgress}
-	case !same:
-		return outcomeFor[R]{Err: models.ErrIdempotencyKeyReused}
+func (f *inFlight) enter(scope string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.scopes[scope] {
+		return false
 	}
-	first.Value.Replayed = true
-	return first
+	f.scopes[scope] = true
+	return true
+}
+
+func (f *inFlight) leave(scope string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.scopes, scope)
 }

@@ -265,22 +265,45 @@ type statement struct {
 	Args []any
 }
 
-// recorder keeps the statements of a pool, without those that begin and end transactions.
+// recorder keeps the statements of a pool, without those that begin, adjust and end transactions, and how many round
+// trips they made.
 type recorder struct {
-	mu   sync.Mutex
-	sent []statement
+	mu    sync.Mutex
+	sent  []statement
+	trips int
 }
 
 // TraceQueryStart implements pgx.QueryTracer.
 func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	first, _, _ := strings.Cut(strings.ToLower(data.SQL), " ")
-	if first != "begin" && first != "commit" && first != "rollback" {
-		r.sent = append(r.sent, statement{data.SQL, slices.Clone(data.Args)})
-	}
+	r.note(data.SQL, data.Args)
 	return ctx
 }
+
+func (r *recorder) note(sql string, args []any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first, _, _ := strings.Cut(strings.ToLower(sql), " ")
+	if first != "begin" && first != "commit" && first != "rollback" && !strings.HasPrefix(sql, "select set_config") {
+		r.sent = append(r.sent, statement{sql, slices.Clone(args)})
+	}
+}
+
+// TraceBatchStart implements pgx.BatchTracer.
+func (r *recorder) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	for _, q := range data.Batch.QueuedQueries {
+		r.note(q.SQL, q.Arguments)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trips++
+	return ctx
+}
+
+// TraceBatchQuery implements pgx.BatchTracer.
+func (*recorder) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+// TraceBatchEnd implements pgx.BatchTracer.
+func (*recorder) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
 // TraceQueryEnd implements pgx.QueryTracer.
 func (r *recorder) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
@@ -290,7 +313,7 @@ func (r *recorder) take() []statement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	sent := r.sent
-	r.sent = nil
+	r.sent, r.trips = nil, 0
 	return sent
 }
 
@@ -309,6 +332,8 @@ func newTraced(t testing.TB, s *testkit.Service) *traced {
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
+	require.NoError(t, pool.Ping(t.Context()))
+	out.take() // what a new connection prepares
 	store := repositories.NewStore(pool, repositories.TxOptions{StatementTimeout: time.Minute, LockTimeout: time.Minute, MaxAttempts: 1}, repositories.NoWaker{})
 	tokens, err := pagetoken.NewCodec([]string{"cursor-key-of-these-tests"})
 	require.NoError(t, err)

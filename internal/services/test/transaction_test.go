@@ -188,6 +188,7 @@ func TestS89_DatabaseDownAndBack(t *testing.T) {
 // no limits in the database that could end a call in place of its deadline.
 func cramped(conf *confpb.Bootstrap) {
 	conf.Data.Postgres.MaxConns = 1
+	conf.Admission.Enabled = false
 	conf.Data.Postgres.LockTimeout, conf.Data.Postgres.StatementTimeout = durationpb.New(time.Minute), durationpb.New(time.Minute)
 }
 
