@@ -215,6 +215,18 @@ var provocations = map[models.Reason]func(t *testing.T) error{
 		s.DB.Exec(t, "ALTER TABLE profile.engagements RENAME TO gone")
 		return like(t, s, testkit.NewUser(), nil)
 	},
+	models.ReasonOverloaded: func(t *testing.T) error {
+		s, user := testkit.New(t, func(c *confpb.Bootstrap) { c.Admission.PerUser = 1 }), testkit.NewUser()
+		require.NoError(t, like(t, s, user, nil))
+		held := testkit.HoldUser(t, s, user)
+		first := testkit.Later(func() error { return like(t, s, user, nil) })
+		held.AwaitWaiter(t)
+		err := like(t, s, user, nil)
+		require.NoError(t, like(t, s, testkit.NewUser(), nil), "others are not concerned")
+		held.Release()
+		require.NoError(t, <-first)
+		return err
+	},
 	models.ReasonCounterOverflow: func(t *testing.T) error {
 		s, video := testkit.New(t), testkit.NewVideo()
 		s.DB.Exec(t, "INSERT INTO profile.video_stats (video_id, like_count) VALUES ($1, 9223372036854775807)", uuid.UUID(video))

@@ -30,7 +30,7 @@ var TaskProviderSet = wire.NewSet(ListenAdmin, NewAdmin, NewTaskApp, health.NewS
 // Limits of one connection (trust.md T13). Connections end now and then, so that callers find new instances.
 const (
 	maxConcurrentStreams = 100
-	maxHeaderBytes       = 16 << 10
+	maxHeaderBytes       = 32 << 10
 	leastPing            = 30 * time.Second
 	connectionIdle       = 15 * time.Minute
 	connectionAge        = 30 * time.Minute

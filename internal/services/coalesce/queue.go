@@ -64,8 +64,8 @@ type Queue[C, R any] struct {
 type line[C, R any] struct {
 	user    models.UserID
 	waiting []*call[C, R]
-	// taken: commands of the user are being applied; later ones wait for them.
-	taken bool
+	// queued: it is among the ready. taken: commands of the user are being applied; later ones wait for them.
+	queued, taken bool
 }
 
 // call is a caller and its command.
@@ -104,16 +104,17 @@ func (q *Queue[C, R]) Do(ctx context.Context, user models.UserID, command C) (R,
 	c := q.join(ctx, user, command)
 	select {
 	case <-c.done:
+		return c.outcome.Value, c.outcome.Err
 	case <-ctx.Done():
-		if !q.leave(c) {
-			break // answered at the same moment
-		}
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return c.outcome.Value, models.ErrDeadlineExceeded.Because(ctx.Err())
-		}
-		return c.outcome.Value, models.ErrCancelled.Because(ctx.Err())
 	}
-	return c.outcome.Value, c.outcome.Err
+	if !q.leave(c) {
+		return c.outcome.Value, c.outcome.Err // answered at the same moment
+	}
+	var none R
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return none, models.ErrDeadlineExceeded.Because(ctx.Err())
+	}
+	return none, models.ErrCancelled.Because(ctx.Err())
 }
 
 func (q *Queue[C, R]) join(ctx context.Context, user models.UserID, command C) *call[C, R] {
@@ -125,15 +126,17 @@ func (q *Queue[C, R]) join(ctx context.Context, user models.UserID, command C) *
 		q.lines[user] = l
 	}
 	c := &call[C, R]{ctx: ctx, line: l, command: command, since: time.Now(), done: make(chan struct{})}
-	if l.waiting = append(l.waiting, c); len(l.waiting) == 1 && !l.taken {
-		q.ready = append(q.ready, l)
-	}
-	q.startWriter()
+	l.waiting = append(l.waiting, c)
+	q.enqueue(l)
 	return c
 }
 
-// startWriter is called with the lock held.
-func (q *Queue[C, R]) startWriter() {
+// enqueue has the commands of a line taken, unless they are being taken. The lock is held.
+func (q *Queue[C, R]) enqueue(l *line[C, R]) {
+	if !l.queued && !l.taken {
+		l.queued = true
+		q.ready = append(q.ready, l)
+	}
 	if len(q.ready) > 0 && q.writing < q.opts.Writers {
 		q.writing++
 		go q.write()
@@ -182,7 +185,7 @@ func (q *Queue[C, R]) take(giveUp context.CancelFunc) (lines []*line[C, R], call
 	everybody := &audience{giveUp: giveUp}
 	for len(q.ready) > 0 && len(calls) < q.opts.Batch {
 		l := q.ready[0]
-		q.ready = q.ready[1:]
+		q.ready, l.queued = q.ready[1:], false
 		n := min(len(l.waiting), q.opts.PerUser, q.opts.Batch-len(calls))
 		if n == 0 { // all of them have left
 			delete(q.lines, l.user)
@@ -208,6 +211,9 @@ func (q *Queue[C, R]) take(giveUp context.CancelFunc) (lines []*line[C, R], call
 // apply gives every call its outcome. When a batch fails for what is in it, it is halved until that is found, so that
 // the rest is applied; what is wrong with the surroundings concerns all.
 func (q *Queue[C, R]) apply(ctx context.Context, calls []*call[C, R]) {
+	if len(calls) == 0 {
+		return
+	}
 	commands := make([]C, len(calls))
 	for i, c := range calls {
 		commands[i] = c.command
@@ -219,13 +225,32 @@ func (q *Queue[C, R]) apply(ctx context.Context, calls []*call[C, R]) {
 			c.outcome = outcomes[i]
 		}
 	case len(calls) > 1 && concernsCommands(err):
-		q.apply(ctx, calls[:len(calls)/2])
-		q.apply(ctx, calls[len(calls)/2:])
+		first, second := calls[:len(calls)/2], calls[len(calls)/2:]
+		q.apply(ctx, first)
+		q.apply(ctx, behindBusy(first, second))
 	default:
 		for _, c := range calls {
 			c.outcome.Err = err
 		}
 	}
+}
+
+// behindBusy leaves out of later the commands of users who turned out to be busy in earlier: their lock may be free by
+// now, but their order is kept.
+func behindBusy[C, R any](earlier, later []*call[C, R]) []*call[C, R] {
+	busy := map[*line[C, R]]bool{}
+	for _, c := range earlier {
+		if c.outcome.Busy {
+			busy[c.line] = true
+		}
+	}
+	var free []*call[C, R]
+	for _, c := range later {
+		if c.outcome.Busy = busy[c.line]; !c.outcome.Busy {
+			free = append(free, c)
+		}
+	}
+	return free
 }
 
 // concernsCommands reports whether other commands might succeed where these failed.
@@ -284,6 +309,5 @@ func (q *Queue[C, R]) giveBack(l *line[C, R]) {
 		delete(q.lines, l.user)
 		return
 	}
-	q.ready = append(q.ready, l)
-	q.startWriter()
+	q.enqueue(l)
 }
