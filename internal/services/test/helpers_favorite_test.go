@@ -21,6 +21,7 @@ import (
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
+	"github.com/lingo-services/profile/internal/services/coalesce"
 	"github.com/lingo-services/profile/internal/services/pagetoken"
 	"github.com/lingo-services/profile/test/testkit"
 )
@@ -317,6 +318,13 @@ func (r *recorder) take() []statement {
 	return sent
 }
 
+// roundTrips since the last take.
+func (r *recorder) roundTrips() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.trips
+}
+
 // traced are services like those of an instance, on its database, whose statements are recorded.
 type traced struct {
 	recorder
@@ -337,7 +345,12 @@ func newTraced(t testing.TB, s *testkit.Service) *traced {
 	store := repositories.NewStore(pool, repositories.TxOptions{StatementTimeout: time.Minute, LockTimeout: time.Minute, MaxAttempts: 1}, repositories.NoWaker{})
 	tokens, err := pagetoken.NewCodec([]string{"cursor-key-of-these-tests"})
 	require.NoError(t, err)
-	out.engagements = services.NewEngagementService(store, tokens, s.Metrics, uuid.New, services.Options{})
-	out.watch = services.NewWatchHistoryService(store, tokens, s.Metrics, uuid.New, services.Options{})
+	opts := services.Options{
+		VideoPolicy: models.PolicyKnown, MaxActivePerType: 10_000, PublishEvents: true, IdempotencyRetention: time.Hour,
+		Watch:      po.WatchRules{Retention: 180 * 24 * time.Hour, UnqualifiedRetention: time.Hour},
+		Coalescing: coalesce.Options{Enabled: true, Writers: 1, Batch: 10, PerUser: 10, Stragglers: 1},
+	}
+	out.engagements = services.NewEngagementService(store, tokens, s.Metrics, uuid.New, opts)
+	out.watch = services.NewWatchHistoryService(store, tokens, s.Metrics, uuid.New, opts)
 	return out
 }
