@@ -86,8 +86,21 @@ emulator: ## The suites of publisher and inbox on Google's emulator (PUBSUB_EMUL
 	go test -count=1 -timeout 20m $(TASKTESTS)
 
 .PHONY: bench
-bench: ## Compare the write path with pgbench doing the same SQL on the same server
-	cd test/bench && go test -run '^$$' -bench . -benchtime 1x . -turn 5s
+# More flags by BENCH="-turns 3 -env K=V"; go run ./speed bench -h lists them.
+bench: ## Compare the service with what one could have instead (pgbench, bare gRPC), into docs/benchmarks/speed.md (about an hour)
+	cd test/bench && go run ./speed bench -out ../../docs/benchmarks $(BENCH)
+
+.PHONY: bench-smoke
+bench-smoke: ## The same in a minute on little data: prints ratios, judges nothing, writes nothing
+	cd test/bench && go run ./speed bench -quick -users 2000 -videos 200 -turns 1 -turn 1s -warmup 300ms -callers 32 -clients 8 $(BENCH)
+
+.PHONY: bench-scale
+bench-scale: ## The same with 1 M users, 20 M likes and 20 M watch rows, kept between runs (20 GB), into docs/benchmarks/speed-scale.md
+	cd test/bench && go run ./speed scale -out ../../docs/benchmarks -small ../../docs/benchmarks/speed.json $(BENCH)
+
+.PHONY: bench-overload
+bench-overload: ## Cold start, three times the peak, database restarted and stopped, into docs/benchmarks/speed-overload.md
+	cd test/bench && go run ./speed overload -out ../../docs/benchmarks $(BENCH)
 
 .PHONY: chaos
 ROUNDS ?= 3
@@ -116,6 +129,7 @@ check: ## Everything CI checks, in its order (.ci/run)
 	$(MAKE) matrix
 	$(MAKE) fuzz FUZZTIME=1000x
 	$(MAKE) e2e
+	$(MAKE) bench-smoke
 	$(MAKE) chaos ROUNDS=3
 
 .PHONY: tools
