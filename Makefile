@@ -85,22 +85,26 @@ emulator: ## The suites of publisher and inbox on Google's emulator (PUBSUB_EMUL
 	@test -n "$(PUBSUB_EMULATOR_HOST)" || { echo 'start one: gcloud beta emulators pubsub start; then set PUBSUB_EMULATOR_HOST'; exit 1; }
 	go test -count=1 -timeout 20m $(TASKTESTS)
 
+# BENCH adds flags: make bench BENCH="-turns 3 -env K=V"; .bin/speed bench -h lists them.
+.PHONY: $(BIN)/speed
+$(BIN)/speed:
+	@mkdir -p $(BIN) && cd test/bench && go build -o $@ ./speed
+
 .PHONY: bench
-# More flags by BENCH="-turns 3 -env K=V"; go run ./speed bench -h lists them.
-bench: ## Compare the service with what one could have instead (pgbench, bare gRPC), into docs/benchmarks/speed.md (about an hour)
-	cd test/bench && go run ./speed bench -out ../../docs/benchmarks $(BENCH)
+bench: $(BIN)/speed ## Compare the service with pgbench and bare gRPC, into docs/benchmarks/speed.md (half an hour)
+	@exec $(BIN)/speed bench -out docs/benchmarks $(BENCH)
 
 .PHONY: bench-smoke
-bench-smoke: ## The same in a minute on little data: prints ratios, judges nothing, writes nothing
-	cd test/bench && go run ./speed bench -quick -users 2000 -videos 200 -turns 1 -turn 1s -warmup 300ms -callers 32 -clients 8 $(BENCH)
+bench-smoke: $(BIN)/speed ## The same in a minute on little data: prints ratios, judges nothing, writes nothing
+	@exec $(BIN)/speed bench -quick -users 2000 -videos 200 -turns 1 -turn 1s -warmup 300ms -callers 32 -clients 8 $(BENCH)
 
 .PHONY: bench-scale
-bench-scale: ## The same with 1 M users, 20 M likes and 20 M watch rows, kept between runs (20 GB), into docs/benchmarks/speed-scale.md
-	cd test/bench && go run ./speed scale -out ../../docs/benchmarks -small ../../docs/benchmarks/speed.json $(BENCH)
+bench-scale: $(BIN)/speed ## The same with 1 M users, 20 M likes and 20 M watch rows, kept between runs, into docs/benchmarks/speed-scale.md
+	@exec $(BIN)/speed scale -out docs/benchmarks -small docs/benchmarks/speed.json $(BENCH)
 
 .PHONY: bench-overload
-bench-overload: ## Cold start, three times the peak, database restarted and stopped, into docs/benchmarks/speed-overload.md
-	cd test/bench && go run ./speed overload -out ../../docs/benchmarks $(BENCH)
+bench-overload: $(BIN)/speed ## Cold start, three times the peak, database restarted and stopped, into docs/benchmarks/speed-overload.md
+	@exec $(BIN)/speed overload -out docs/benchmarks $(BENCH)
 
 .PHONY: chaos
 ROUNDS ?= 3

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 )
 
 // options of a run.
@@ -112,15 +113,14 @@ func (o options) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(o.log, time.Now().UTC().Format(time.TimeOnly)+" "+format+"\n", args...)
 }
 
-// newProgress shows a bar per table, or a line where nothing can be counted.
+// newProgress shows a bar per table on a terminal; elsewhere, and where nothing can be counted, a line.
 func (o options) newProgress() progress {
 	var bar *progressbar.ProgressBar
 	last := ""
 	return func(what string, done, total int) {
 		if what != last {
-			last = what
-			bar = nil
-			if total == 0 {
+			last, bar = what, nil
+			if total == 0 || !isTerminal(o.log) {
 				o.say("loading %s", what)
 			} else {
 				bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(o.log), progressbar.OptionSetDescription(what),
@@ -132,4 +132,9 @@ func (o options) newProgress() progress {
 			_ = bar.Set(done) // a bar that cannot be drawn is no reason to stop
 		}
 	}
+}
+
+func isTerminal(out io.Writer) bool {
+	file, isFile := out.(*os.File)
+	return isFile && term.IsTerminal(int(file.Fd()))
 }

@@ -302,6 +302,9 @@ func (w *overloaded) judgeRecovery(e *entry, res loadResult, back time.Time) {
 	usual := rateBetween(res.OK, settled, before)
 	since := back.Sub(res.Start)
 	e.add("rate of before", "/s", usual, nil)
+	// Coming back to a rate that had collapsed before is no recovery. Journalled likes all change something,
+	// half of those that made the peak did.
+	e.add("rate of before / peak", "", usual/w.peak, atLeast(half))
 	took, recovered := recovery(res.OK, since, enough*usual)
 	if !recovered {
 		took = afterward // it never did; that long at least
