@@ -23,6 +23,7 @@ run: ## Start Postgres, broker, migrations, seed data, API, publisher, inbox and
 .PHONY: test
 test: ## Run every test with the race detector, shuffled
 	$(GOTEST) -timeout 20m ./...
+	cd test/bench && $(GOTEST) ./...
 
 .PHONY: race
 race: test ## The same as test: the race detector is always on

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -48,18 +47,5 @@ func (w *overloaded) lost(ctx context.Context, path string) (lost int, err error
 	if err != nil {
 		return lost, err
 	}
-	return lost, counted(ctx, conn)
-}
-
-// counted recounts every video's likes in one snapshot.
-func counted(ctx context.Context, conn *pgx.Conn) error {
-	var wrong int
-	var example *uuid.UUID
-	err := conn.QueryRow(ctx, `SELECT count(*), (array_agg(s.video_id))[1] FROM profile.video_stats s
-		LEFT JOIN (SELECT video_id, count(*) AS n FROM profile.engagements WHERE engagement_type = 'like' AND deleted_at IS NULL GROUP BY 1) e USING (video_id)
-		WHERE s.like_count <> coalesce(e.n, 0)`).Scan(&wrong, &example)
-	if err == nil && wrong > 0 {
-		err = fmt.Errorf("%d videos' counters differ from a recount, for example %s", wrong, example)
-	}
-	return err
+	return lost, recount(ctx, conn, ourRecount)
 }
