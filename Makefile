@@ -27,6 +27,7 @@ run: ## Start Postgres, broker, migrations, seed data, API, publisher, inbox and
 .PHONY: test
 test: ## Run every test with the race detector, shuffled
 	$(GOTEST) -timeout 20m ./...
+	cd test/bench && $(GOTEST) ./...
 
 .PHONY: race
 race: test ## The same as test: the race detector is always on
@@ -94,9 +95,26 @@ emulator: ## The suites of publisher and inbox on Google's emulator (PUBSUB_EMUL
 	@test -n "$(PUBSUB_EMULATOR_HOST)" || { echo 'start one: gcloud beta emulators pubsub start; then set PUBSUB_EMULATOR_HOST'; exit 1; }
 	go test -count=1 -timeout 20m $(TASKTESTS)
 
+# BENCH adds flags: make bench BENCH="-turns 3 -env K=V"; .bin/speed bench -h lists them.
+.PHONY: $(BIN)/speed
+$(BIN)/speed:
+	@mkdir -p $(BIN) && cd test/bench && go build -o $@ ./speed
+
 .PHONY: bench
-bench: ## Compare the write path with pgbench doing the same SQL on the same server
-	cd test/bench && go test -run '^$$' -bench . -benchtime 1x . -turn 5s
+bench: $(BIN)/speed ## Compare the service with pgbench and bare gRPC, into docs/benchmarks/speed.md (half an hour)
+	@exec $(BIN)/speed bench -out docs/benchmarks $(BENCH)
+
+.PHONY: bench-smoke
+bench-smoke: $(BIN)/speed ## The same in a minute on little data: prints ratios, judges nothing, writes nothing
+	@exec $(BIN)/speed bench -quick -users 2000 -videos 200 -turns 1 -turn 1s -warmup 300ms -callers 32 -clients 8 $(BENCH)
+
+.PHONY: bench-scale
+bench-scale: $(BIN)/speed ## The same with 1 M users, 20 M likes and 20 M watch rows, kept between runs, into docs/benchmarks/speed-scale.md
+	@exec $(BIN)/speed scale -out docs/benchmarks -small docs/benchmarks/speed.json $(BENCH)
+
+.PHONY: bench-overload
+bench-overload: $(BIN)/speed ## Cold start, three times the peak, database restarted and stopped, into docs/benchmarks/speed-overload.md
+	@exec $(BIN)/speed overload -out docs/benchmarks $(BENCH)
 
 .PHONY: chaos
 ROUNDS ?= 3
@@ -125,6 +143,7 @@ check: ## Everything CI checks, in its order (.ci/run)
 	$(MAKE) matrix
 	$(MAKE) fuzz FUZZTIME=1000x
 	$(MAKE) e2e
+	$(MAKE) bench-smoke
 	$(MAKE) chaos ROUNDS=3
 
 .PHONY: tools

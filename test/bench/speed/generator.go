@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+)
+
+// connections is how many the generator opens: one would serialise its writes.
+const connections = 8
+
+// generate is the load generator's process: a job on in, its result on out.
+func generate(ctx context.Context, in io.Reader, out io.Writer) error {
+	var j job
+	if err := json.NewDecoder(in).Decode(&j); err != nil {
+		return fmt.Errorf("read job: %w", err)
+	}
+	res, err := j.run(ctx)
+	if err != nil {
+		return err
+	}
+	if res.CPU, err = processorTime(); err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(res)
+}
+
+func (j *job) run(ctx context.Context) (res loadResult, err error) {
+	book, err := openJournal(j.Journal)
+	if err != nil {
+		return res, err
+	}
+	defer func() { err = errors.Join(err, book.close()) }()
+	open := j.Rate > 0
+	callers := j.Callers
+	if open {
+		callers = j.Outstanding
+	}
+	var conns []*grpc.ClientConn
+	defer func() {
+		for _, c := range conns {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	for range min(connections, callers) {
+		c, err := grpc.NewClient(j.Target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			return res, err
+		}
+		conns = append(conns, c)
+	}
+	sources, err := j.sources(callers, conns, book)
+	if err != nil {
+		return res, err
+	}
+	if !open {
+		return closedLoop(ctx, sources, j.Length, j.Deadline)
+	}
+	idle := make(chan caller, len(sources))
+	for _, s := range sources {
+		idle <- s
+	}
+	return openLoop(ctx, idle, j.Rate, j.Length, j.Deadline, newRand(j.Seed, 0))
+}
+
+func (j *job) sources(n int, conns []*grpc.ClientConn, book *journal) ([]caller, error) {
+	sources, shared := make([]caller, n), new(atomic.Int64)
+	for i := range sources {
+		conn, r := conns[i%len(conns)], newRand(j.Seed, uint64(i+1))
+		video, err := newSpread(j.Spread, j.Data.Videos, r)
+		if err != nil {
+			return nil, err
+		}
+		sources[i] = &source{
+			job: j, client: profilev1.NewProfileServiceClient(conn), conn: conn, r: r, video: video, shared: shared, acknowledged: book.note,
+		}
+	}
+	return sources, nil
+}
+
+// journal is the record of what was acknowledged. Without a file it records nothing.
+type journal struct {
+	mu   sync.Mutex
+	file *os.File
+	out  *bufio.Writer
+}
+
+func openJournal(path string) (*journal, error) {
+	if path == "" {
+		return &journal{out: bufio.NewWriter(io.Discard)}, nil
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // G304: told by our own process
+	if err != nil {
+		return nil, err
+	}
+	return &journal{file: file, out: bufio.NewWriter(file)}, nil
+}
+
+func (b *journal) note(user, video int) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := fmt.Fprintf(b.out, "%d %d\n", user, video)
+	return err
+}
+
+func (b *journal) close() error {
+	err := b.out.Flush()
+	if b.file != nil {
+		err = errors.Join(err, b.file.Close())
+	}
+	return err
+}
+
+// processorTime is what this process has used, in seconds.
+func processorTime() (float64, error) {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0, err
+	}
+	return (time.Duration(u.Utime.Nano()) + time.Duration(u.Stime.Nano())).Seconds(), nil
+}

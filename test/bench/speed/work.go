@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+)
+
+// The names of works.
+const (
+	workLike      = "like"
+	workProgress  = "progress"
+	workBatchCold = "batch-cold"
+	workBatchWarm = "batch-warm"
+	workFavorites = "favorites"
+	workHistory   = "history"
+	workProfile   = "profile"
+	workMixed     = "mixed"
+	workEcho      = "echo"
+	workPage      = "page"
+	workJournal   = "journal"
+)
+
+// Shape of the work.
+const (
+	batchIDs = 50
+	pageRows = 20
+	// A progress session is ten reports, ten seconds of the video apart. One session in ten begins a video
+	// that the user has not watched.
+	sessionReports = 10
+	reportSeconds  = 10
+	newVideoShare  = 10
+	videoSeconds   = 600
+)
+
+// strong asks to go past caches.
+const consistencyHeader, strong = "x-md-consistency", "strong"
+
+// source makes the calls of one caller, one at a time.
+type source struct {
+	job    *job
+	client profilev1.ProfileServiceClient
+	conn   grpc.ClientConnInterface
+	r      *rand.Rand
+	video  func() int
+	// shared counts journalled likes over all sources.
+	shared *atomic.Int64
+	// The progress session.
+	user, watched    int
+	position, report int64
+	acknowledged     func(user, video int) error
+}
+
+// call performs the next call.
+func (s *source) call(ctx context.Context) error {
+	switch s.job.Work {
+	case workLike:
+		return s.like(ctx, s.anyUser(), s.video(), s.r.IntN(2) == 0)
+	case workProgress:
+		return s.progress(ctx)
+	case workBatchCold:
+		return s.batch(metadata.AppendToOutgoingContext(ctx, consistencyHeader, strong))
+	case workBatchWarm:
+		return s.batch(ctx)
+	case workFavorites:
+		return s.favorites(ctx, userID(s.anyUser()), "", pageRows)
+	case workHistory:
+		return s.history(ctx)
+	case workProfile:
+		return s.profile(ctx)
+	case workMixed:
+		return s.mixed(ctx)
+	case workEcho:
+		return s.echo(ctx)
+	case workPage:
+		user, err := uuid.Parse(s.job.User)
+		if err != nil {
+			return err
+		}
+		return s.favorites(ctx, user, s.job.PageToken, s.job.PageSize)
+	case workJournal:
+		return s.journalled(ctx)
+	}
+	return fmt.Errorf("unknown work %q", s.job.Work)
+}
+
+func (s *source) anyUser() int { return 1 + s.r.IntN(s.job.Data.Users) }
+
+// as identifies the caller as the gateway does.
+func as(ctx context.Context, user string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "x-apigateway-api-userinfo", userInfo(user))
+}
+
+func (s *source) like(ctx context.Context, user, video int, add bool) error {
+	id := userID(user).String()
+	action := profilev1.FavoriteAction_FAVORITE_ACTION_REMOVE
+	if add {
+		action = profilev1.FavoriteAction_FAVORITE_ACTION_ADD
+	}
+	_, err := s.client.MutateFavorite(as(ctx, id), &profilev1.MutateFavoriteRequest{
+		UserId: id, VideoId: videoID(video).String(), FavoriteType: profilev1.FavoriteType_FAVORITE_TYPE_LIKE, Action: action,
+	})
+	return err
+}
+
+// journalled adds a like that no other call of this run touches, and notes it once it is acknowledged.
+func (s *source) journalled(ctx context.Context) error {
+	n := int(s.shared.Add(1))
+	// Users go round; every round takes another video.
+	user, video := 1+n%s.job.Data.Users, 1+(n/s.job.Data.Users+n)%s.job.Data.Videos
+	if err := s.like(ctx, user, video, true); err != nil {
+		return err
+	}
+	return s.acknowledged(user, video)
+}
+
+func (s *source) progress(ctx context.Context) error {
+	if s.report%sessionReports == 0 {
+		s.user, s.position = s.anyUser(), int64(s.r.IntN(videoSeconds-sessionReports*reportSeconds))
+		s.watched = s.job.Data.watched(s.user, s.r.IntN(s.job.Data.Warm))
+		if s.r.IntN(newVideoShare) == 0 {
+			s.watched = s.video()
+		}
+	}
+	s.report++
+	s.position += reportSeconds
+	id, ratio := userID(s.user).String(), float64(s.position)/videoSeconds
+	_, err := s.client.UpsertWatchProgress(as(ctx, id), &profilev1.UpsertWatchProgressRequest{
+		UserId: id, VideoId: videoID(s.watched).String(),
+		Progress: &profilev1.WatchProgress{PositionSeconds: s.position, ProgressRatio: &ratio, TotalWatchSeconds: watchedSeconds(time.Now()) + s.position},
+	})
+	return err
+}
+
+// watchedSeconds grows with time, so that a later session of the same video adds to its total.
+func watchedSeconds(now time.Time) int64 {
+	return int64(now.Sub(time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)) / time.Second)
+}
+
+func (s *source) batch(ctx context.Context) error {
+	id := userID(s.anyUser()).String()
+	videos := make([]string, batchIDs)
+	for i := range videos {
+		videos[i] = videoID(s.video()).String()
+	}
+	_, err := s.client.BatchQueryFavorite(as(ctx, id), &profilev1.BatchQueryFavoriteRequest{UserId: id, VideoIds: videos, IncludeStats: true})
+	return err
+}
+
+func (s *source) favorites(ctx context.Context, user uuid.UUID, token string, rows int) error {
+	id := user.String()
+	_, err := s.client.ListFavorites(as(ctx, id), &profilev1.ListFavoritesRequest{
+		UserId: id, PageSize: int32(rows), PageToken: token, FavoriteType: profilev1.FavoriteType_FAVORITE_TYPE_LIKE,
+	})
+	return err
+}
+
+func (s *source) history(ctx context.Context) error {
+	id := userID(s.anyUser()).String()
+	_, err := s.client.ListWatchHistory(as(ctx, id), &profilev1.ListWatchHistoryRequest{UserId: id, PageSize: pageRows})
+	return err
+}
+
+func (s *source) profile(ctx context.Context) error {
+	id := userID(s.anyUser()).String()
+	_, err := s.client.GetProfile(as(ctx, id), &profilev1.GetProfileRequest{UserId: id})
+	return err
+}
+
+// mixed is three likes and three progress reports to two batch reads and two lists.
+func (s *source) mixed(ctx context.Context) error {
+	const of, likes, reports, batches, lists = 10, 3, 6, 8, 9
+	switch n := s.r.IntN(of); {
+	case n < likes:
+		return s.like(ctx, s.anyUser(), s.video(), s.r.IntN(2) == 0)
+	case n < reports:
+		return s.progress(ctx)
+	case n < batches:
+		return s.batch(ctx)
+	case n < lists:
+		return s.favorites(ctx, userID(s.anyUser()), "", pageRows)
+	}
+	return s.history(ctx)
+}
+
+// echo sends what GetProfile sends, identity included, and gets as many bytes as it answers.
+func (s *source) echo(ctx context.Context) error {
+	id := userID(s.anyUser()).String()
+	out := new(wrapperspb.BytesValue)
+	return s.conn.Invoke(metadata.AppendToOutgoingContext(as(ctx, id), sizeHeader, strconv.Itoa(s.job.Size)), echoMethod, wrapperspb.String(id), out)
+}
