@@ -5,16 +5,23 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 
 	kratoslog "github.com/go-kratos/kratos/v2/log"
 )
 
 // allowed are the only attributes a log line may carry (S92): nothing a learner wrote is among them.
-var allowed = []string{
+var allowed = setOf(
 	slog.TimeKey, slog.LevelKey, slog.MessageKey,
 	"service", "method", "code", "reason", "duration_ms", "caller", "user_id", "video_id", "action", "trace_id", "source",
 	"error", "stack", "addr", "signal", "candidate", "verdict", "config", "topic", "count", "migration", "event_id", "lane",
+)
+
+func setOf(names ...string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
 }
 
 const dropped = "[not in the log allow-list]"
@@ -22,19 +29,39 @@ const dropped = "[not in the log allow-list]"
 // NewLogger writes one JSON object per line to w. Attributes outside the allow-list keep their name and
 // lose their value.
 func NewLogger(w io.Writer, level string) (*slog.Logger, error) {
+	handler, _, err := newHandler(w, level)
+	return slog.New(handler), err
+}
+
+// NewBufferedLogger is NewLogger whose lines leave together, warnings and errors at once; with level debug all of them
+// do. The caller calls flush at the end.
+func NewBufferedLogger(w io.Writer, level string) (log *slog.Logger, flush func(), err error) {
+	buffer := NewBuffer(w)
+	handler, threshold, err := newHandler(buffer, level)
+	if err != nil {
+		return nil, nil, err
+	}
+	if threshold <= slog.LevelDebug {
+		log, err = NewLogger(w, level)
+		return log, func() {}, err
+	}
+	return slog.New(prompt{handler, buffer}), buffer.Flush, nil
+}
+
+func newHandler(w io.Writer, level string) (slog.Handler, slog.Level, error) {
 	var threshold slog.Level
 	if err := threshold.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("log level: %w", err)
+		return slog.DiscardHandler, 0, fmt.Errorf("log level: %w", err)
 	}
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{
+	return slog.NewJSONHandler(w, &slog.HandlerOptions{
 		Level: threshold,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Value.Kind() != slog.KindGroup && !slices.Contains(allowed, a.Key) {
+			if a.Value.Kind() != slog.KindGroup && !allowed[a.Key] {
 				a.Value = slog.StringValue(dropped)
 			}
 			return a
 		},
-	})), nil
+	}), threshold, nil
 }
 
 // KratosLogger lets the framework log through l.

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	kratoslog "github.com/go-kratos/kratos/v2/log"
 	"github.com/stretchr/testify/require"
@@ -102,4 +105,56 @@ func TestS92_FrameworkLogsOnlyItsMessage(t *testing.T) {
 	}
 	require.Equal(t, []any{"DEBUG", "INFO", "WARN", "ERROR", "ERROR"}, levels)
 	require.NotContains(t, out.String(), "canary")
+}
+
+func TestErrorsDoNotWaitInTheBuffer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out safe
+		log, flush, err := observability.NewBufferedLogger(&out, "info")
+		require.NoError(t, err)
+		log.Info("first")
+		require.Empty(t, out.String())
+		log.With("code", "OK").Warn("second")
+		require.Equal(t, 2, strings.Count(out.String(), "\n"), "in order")
+		log.Info("third")
+		require.Equal(t, 2, strings.Count(out.String(), "\n"))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Contains(t, out.String(), "third")
+		log.Info("fourth")
+		flush()
+		require.Contains(t, out.String(), "fourth")
+		time.Sleep(time.Second)
+	})
+}
+
+func TestDebugLinesDoNotWait(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log, flush, err := observability.NewBufferedLogger(&out, "debug")
+	require.NoError(t, err)
+	defer flush()
+	log.Debug("first")
+	require.Contains(t, out.String(), "first")
+	_, _, err = observability.NewBufferedLogger(&out, "loud")
+	require.Error(t, err)
+}
+
+// safe is a buffer that a timer may write.
+type safe struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (s *safe) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(p)
+}
+
+func (s *safe) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config"
@@ -33,6 +34,17 @@ func Main[A App](name string, build Build[A]) {
 	}
 }
 
+// garbagePercent: what lives is small, a few dozen megabytes, and most of what a call allocates dies with it. Collecting
+// at Go's 100 % cost a sixth of the process under load.
+const garbagePercent = 400
+
+// collectLess leaves an operator's GOGC alone.
+func collectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
+}
+
 func run[A App](name string, args []string, build Build[A]) error {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	path := flags.String("conf", "", "configuration file; empty for the shipped defaults")
@@ -48,10 +60,12 @@ func run[A App](name string, args []string, build Build[A]) error {
 	if err := config.Validate(conf); err != nil {
 		return err
 	}
-	log, err := observability.NewLogger(os.Stdout, conf.GetService().GetLogLevel())
+	log, flush, err := observability.NewBufferedLogger(os.Stdout, conf.GetService().GetLogLevel())
 	if err != nil {
 		return err
 	}
+	defer flush()
+	collectLess()
 	log.Debug("configuration", "config", config.Redacted(conf))
 	app, cleanup, err := build(ctx, conf, log)
 	if err != nil {

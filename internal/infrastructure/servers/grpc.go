@@ -35,6 +35,7 @@ const (
 	connectionIdle       = 15 * time.Minute
 	connectionAge        = 30 * time.Minute
 	connectionGrace      = 30 * time.Second
+	streamWorkers        = 256
 )
 
 // Listeners are the open sockets of the process. GRPC is nil in a task.
@@ -97,6 +98,8 @@ func NewGRPC(conf *confpb.Bootstrap, l Listeners, base *controllers.BaseHandler,
 			grpc.MaxRecvMsgSize(int(conf.GetServer().GetMaxRequestBytes())),
 			grpc.MaxConcurrentStreams(maxConcurrentStreams),
 			grpc.MaxHeaderListSize(maxHeaderBytes),
+			// A new goroutine for each call grows its stack anew each time.
+			grpc.NumStreamWorkers(streamWorkers),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPing, PermitWithoutStream: true}),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
 				MaxConnectionIdle: connectionIdle, MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionGrace,
