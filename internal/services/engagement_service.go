@@ -34,12 +34,14 @@ type engagementService struct {
 	tokens   *pagetoken.Codec
 	observer Observer
 	newID    NewID
-	opts     Options
+	// favorites answers BatchQuery and is told what changed.
+	favorites *Favorites
+	opts      Options
 }
 
 // NewEngagementService serves likes and bookmarks from store.
-func NewEngagementService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, opts Options) EngagementService {
-	return &engagementService{store, tokens, observer, newID, opts}
+func NewEngagementService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, favorites *Favorites, opts Options) EngagementService {
+	return &engagementService{store, tokens, observer, newID, favorites, opts}
 }
 
 func (s *engagementService) Apply(ctx context.Context, actor models.Actor, cmds []FavoriteCommand) (outcomes []vo.FavoriteOutcome, err error) {
@@ -47,6 +49,7 @@ func (s *engagementService) Apply(ctx context.Context, actor models.Actor, cmds 
 		outcomes, err = s.apply(ctx, tx, cmds)
 		return err
 	})
+	s.favorites.Dropped(ctx, favoriteKeys(cmds))
 	s.observe(cmds, outcomes, err)
 	if err != nil {
 		return nil, err
@@ -63,6 +66,7 @@ func (s *engagementService) Mutate(ctx context.Context, call models.Call, cmd Fa
 			}
 			return outcomes[0], nil
 		})
+	s.favorites.Dropped(ctx, []FavoriteKey{{cmd.UserID, cmd.VideoID}})
 	if !answer.Replayed {
 		s.observe([]FavoriteCommand{cmd}, []vo.FavoriteOutcome{answer.Value}, err)
 	}
@@ -186,15 +190,8 @@ func observeError(o Observer, err error) {
 	}
 }
 
-func (s *engagementService) BatchQuery(ctx context.Context, call models.Call, ids []models.VideoID) (states []vo.FavoriteState, err error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	err = s.store.Read(ctx, call.Actor, func(ctx context.Context, tx *repositories.Tx) error {
-		states, err = tx.Engagements.BatchGet(ctx, call.Subject, ids)
-		return err
-	})
-	return states, err
+func (s *engagementService) BatchQuery(ctx context.Context, call models.Call, ids []models.VideoID) ([]vo.FavoriteState, error) {
+	return s.favorites.BatchGet(ctx, call, ids)
 }
 
 func (s *engagementService) List(ctx context.Context, call models.Call, q FavoriteListQuery) (page vo.Page[vo.Favorite], err error) {

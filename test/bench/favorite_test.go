@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
@@ -186,7 +187,7 @@ func capture(b *testing.B, call func(services.EngagementService) error) []statem
 	store := repositories.NewStore(pool, repositories.TxOptions{StatementTimeout: time.Second, LockTimeout: time.Second, MaxAttempts: 1}, repositories.NoWaker{})
 	tokens, err := pagetoken.NewCodec([]string{"benchmark-cursor-key"})
 	require.NoError(b, err)
-	engagements := services.NewEngagementService(store, tokens, silent{}, services.NewEventID(), services.Options{
+	engagements := services.NewEngagementService(store, tokens, silent{}, services.NewEventID(), cache.Uncached(store), services.Options{
 		VideoPolicy: models.PolicyKnown, MaxActivePerType: 1 << 40, PublishEvents: true,
 	})
 	require.NoError(b, call(engagements))

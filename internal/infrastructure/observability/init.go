@@ -4,6 +4,7 @@ import (
 	"github.com/google/wire"
 
 	"github.com/lingo-services/profile/internal/controllers"
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/services"
 )
 
@@ -12,4 +13,7 @@ var ProviderSet = wire.NewSet(
 	NewMetrics,
 	wire.Bind(new(services.Observer), new(*Metrics)),
 	wire.Bind(new(controllers.RequestObserver), new(*Metrics)),
+	NewCacheMetrics,
+	wire.Bind(new(services.CacheObserver), new(*CacheMetrics)),
+	wire.Bind(new(cache.Observer), new(*CacheMetrics)),
 )

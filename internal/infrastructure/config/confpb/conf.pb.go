@@ -40,6 +40,7 @@ type Bootstrap struct {
 	Cursor        *Cursor      `protobuf:"bytes,9,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	Idempotency   *Idempotency `protobuf:"bytes,10,opt,name=idempotency,proto3" json:"idempotency,omitempty"`
 	Maintenance   *Maintenance `protobuf:"bytes,11,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
+	Cache         *Cache       `protobuf:"bytes,13,opt,name=cache,proto3" json:"cache,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,6 +148,13 @@ func (x *Bootstrap) GetIdempotency() *Idempotency {
 func (x *Bootstrap) GetMaintenance() *Maintenance {
 	if x != nil {
 		return x.Maintenance
+	}
+	return nil
+}
+
+func (x *Bootstrap) GetCache() *Cache {
+	if x != nil {
+		return x.Cache
 	}
 	return nil
 }
@@ -794,6 +802,97 @@ func (x *Idempotency) GetRetention() *durationpb.Duration {
 	return nil
 }
 
+// Cache is what BatchQueryFavorite answers from (S90).
+type Cache struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `memory` of each instance, `redis` shared by all, or `off`: every read goes to the database.
+	Backend string `protobuf:"bytes,1,opt,name=backend,proto3" json:"backend,omitempty"`
+	// How long a user's state of a video may be wrong when nothing tells of its change.
+	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// How old counters may be; nothing ever tells of their change.
+	StatsTtl *durationpb.Duration `protobuf:"bytes,3,opt,name=stats_ttl,json=statsTtl,proto3" json:"stats_ttl,omitempty"`
+	// States held in memory, about 250 bytes each.
+	Size int32 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	// Videos whose counters are held in memory, also with backend redis; about 300 bytes each.
+	StatsSize int32 `protobuf:"varint,5,opt,name=stats_size,json=statsSize,proto3" json:"stats_size,omitempty"`
+	// redis:// or rediss:// URL; required by backend redis. Off loopback, production wants rediss.
+	RedisUrl      string `protobuf:"bytes,6,opt,name=redis_url,json=redisUrl,proto3" json:"redis_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cache) Reset() {
+	*x = Cache{}
+	mi := &file_conf_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cache) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cache) ProtoMessage() {}
+
+func (x *Cache) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cache.ProtoReflect.Descriptor instead.
+func (*Cache) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Cache) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *Cache) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *Cache) GetStatsTtl() *durationpb.Duration {
+	if x != nil {
+		return x.StatsTtl
+	}
+	return nil
+}
+
+func (x *Cache) GetSize() int32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Cache) GetStatsSize() int32 {
+	if x != nil {
+		return x.StatsSize
+	}
+	return 0
+}
+
+func (x *Cache) GetRedisUrl() string {
+	if x != nil {
+		return x.RedisUrl
+	}
+	return ""
+}
+
 type Server_Listener struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host:port; port 0 takes a free one.
@@ -804,7 +903,7 @@ type Server_Listener struct {
 
 func (x *Server_Listener) Reset() {
 	*x = Server_Listener{}
-	mi := &file_conf_proto_msgTypes[12]
+	mi := &file_conf_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +915,7 @@ func (x *Server_Listener) String() string {
 func (*Server_Listener) ProtoMessage() {}
 
 func (x *Server_Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[12]
+	mi := &file_conf_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +954,7 @@ type Server_Timeouts struct {
 
 func (x *Server_Timeouts) Reset() {
 	*x = Server_Timeouts{}
-	mi := &file_conf_proto_msgTypes[13]
+	mi := &file_conf_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -867,7 +966,7 @@ func (x *Server_Timeouts) String() string {
 func (*Server_Timeouts) ProtoMessage() {}
 
 func (x *Server_Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[13]
+	mi := &file_conf_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +1030,7 @@ type Data_Postgres struct {
 
 func (x *Data_Postgres) Reset() {
 	*x = Data_Postgres{}
-	mi := &file_conf_proto_msgTypes[14]
+	mi := &file_conf_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1042,7 @@ func (x *Data_Postgres) String() string {
 func (*Data_Postgres) ProtoMessage() {}
 
 func (x *Data_Postgres) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[14]
+	mi := &file_conf_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1118,7 @@ type Auth_DevService struct {
 
 func (x *Auth_DevService) Reset() {
 	*x = Auth_DevService{}
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1130,7 @@ func (x *Auth_DevService) String() string {
 func (*Auth_DevService) ProtoMessage() {}
 
 func (x *Auth_DevService) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1183,7 @@ type Messaging_Pubsub struct {
 
 func (x *Messaging_Pubsub) Reset() {
 	*x = Messaging_Pubsub{}
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1195,7 @@ func (x *Messaging_Pubsub) String() string {
 func (*Messaging_Pubsub) ProtoMessage() {}
 
 func (x *Messaging_Pubsub) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1274,7 @@ type Messaging_Outbox struct {
 
 func (x *Messaging_Outbox) Reset() {
 	*x = Messaging_Outbox{}
-	mi := &file_conf_proto_msgTypes[17]
+	mi := &file_conf_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1286,7 @@ func (x *Messaging_Outbox) String() string {
 func (*Messaging_Outbox) ProtoMessage() {}
 
 func (x *Messaging_Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[17]
+	mi := &file_conf_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1313,7 +1412,7 @@ type Messaging_CatalogInbox struct {
 
 func (x *Messaging_CatalogInbox) Reset() {
 	*x = Messaging_CatalogInbox{}
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1424,7 @@ func (x *Messaging_CatalogInbox) String() string {
 func (*Messaging_CatalogInbox) ProtoMessage() {}
 
 func (x *Messaging_CatalogInbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1508,7 @@ var File_conf_proto protoreflect.FileDescriptor
 const file_conf_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x8a\x05\n" +
+	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xbd\x05\n" +
 	"\tBootstrap\x127\n" +
 	"\aservice\x18\x01 \x01(\v2\x15.profile.conf.ServiceB\x06\xbaH\x03\xc8\x01\x01R\aservice\x124\n" +
 	"\x06server\x18\x02 \x01(\v2\x14.profile.conf.ServerB\x06\xbaH\x03\xc8\x01\x01R\x06server\x12.\n" +
@@ -1424,7 +1523,8 @@ const file_conf_proto_rawDesc = "" +
 	"\x06cursor\x18\t \x01(\v2\x14.profile.conf.CursorB\x06\xbaH\x03\xc8\x01\x01R\x06cursor\x12C\n" +
 	"\vidempotency\x18\n" +
 	" \x01(\v2\x19.profile.conf.IdempotencyB\x06\xbaH\x03\xc8\x01\x01R\vidempotency\x12C\n" +
-	"\vmaintenance\x18\v \x01(\v2\x19.profile.conf.MaintenanceB\x06\xbaH\x03\xc8\x01\x01R\vmaintenance\"\x81\x01\n" +
+	"\vmaintenance\x18\v \x01(\v2\x19.profile.conf.MaintenanceB\x06\xbaH\x03\xc8\x01\x01R\vmaintenance\x121\n" +
+	"\x05cache\x18\r \x01(\v2\x13.profile.conf.CacheB\x06\xbaH\x03\xc8\x01\x01R\x05cache\"\x81\x01\n" +
 	"\aService\x128\n" +
 	"\venvironment\x18\x01 \x01(\tB\x16\xbaH\x13r\x11R\x03devR\n" +
 	"productionR\venvironment\x12<\n" +
@@ -1539,7 +1639,15 @@ const file_conf_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\tB\x11\xbaH\v\x92\x01\b\b\x01\"\x04r\x02\x10\x10\x80\x01\x01R\x04keys\"R\n" +
 	"\vIdempotency\x12C\n" +
 	"\tretention\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\n" +
-	"\xbaH\a\xaa\x01\x042\x02\b<R\tretentionBPZNgithub.com/lingo-services/profile/internal/infrastructure/config/confpb;confpbb\x06proto3"
+	"\xbaH\a\xaa\x01\x042\x02\b<R\tretention\"\xb0\x02\n" +
+	"\x05Cache\x123\n" +
+	"\abackend\x18\x01 \x01(\tB\x19\xbaH\x16r\x14R\x06memoryR\x05redisR\x03offR\abackend\x12;\n" +
+	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x02\b<2\x02\b\x01R\x03ttl\x12D\n" +
+	"\tstats_ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\bstatsTtl\x12 \n" +
+	"\x04size\x18\x04 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\x04size\x12+\n" +
+	"\n" +
+	"stats_size\x18\x05 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\tstatsSize\x12 \n" +
+	"\tredis_url\x18\x06 \x01(\tB\x03\x80\x01\x01R\bredisUrlBPZNgithub.com/lingo-services/profile/internal/infrastructure/config/confpb;confpbb\x06proto3"
 
 var (
 	file_conf_proto_rawDescOnce sync.Once
@@ -1553,7 +1661,7 @@ func file_conf_proto_rawDescGZIP() []byte {
 	return file_conf_proto_rawDescData
 }
 
-var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_conf_proto_goTypes = []any{
 	(*Bootstrap)(nil),              // 0: profile.conf.Bootstrap
 	(*Service)(nil),                // 1: profile.conf.Service
@@ -1567,14 +1675,15 @@ var file_conf_proto_goTypes = []any{
 	(*Watch)(nil),                  // 9: profile.conf.Watch
 	(*Cursor)(nil),                 // 10: profile.conf.Cursor
 	(*Idempotency)(nil),            // 11: profile.conf.Idempotency
-	(*Server_Listener)(nil),        // 12: profile.conf.Server.Listener
-	(*Server_Timeouts)(nil),        // 13: profile.conf.Server.Timeouts
-	(*Data_Postgres)(nil),          // 14: profile.conf.Data.Postgres
-	(*Auth_DevService)(nil),        // 15: profile.conf.Auth.DevService
-	(*Messaging_Pubsub)(nil),       // 16: profile.conf.Messaging.Pubsub
-	(*Messaging_Outbox)(nil),       // 17: profile.conf.Messaging.Outbox
-	(*Messaging_CatalogInbox)(nil), // 18: profile.conf.Messaging.CatalogInbox
-	(*durationpb.Duration)(nil),    // 19: google.protobuf.Duration
+	(*Cache)(nil),                  // 12: profile.conf.Cache
+	(*Server_Listener)(nil),        // 13: profile.conf.Server.Listener
+	(*Server_Timeouts)(nil),        // 14: profile.conf.Server.Timeouts
+	(*Data_Postgres)(nil),          // 15: profile.conf.Data.Postgres
+	(*Auth_DevService)(nil),        // 16: profile.conf.Auth.DevService
+	(*Messaging_Pubsub)(nil),       // 17: profile.conf.Messaging.Pubsub
+	(*Messaging_Outbox)(nil),       // 18: profile.conf.Messaging.Outbox
+	(*Messaging_CatalogInbox)(nil), // 19: profile.conf.Messaging.CatalogInbox
+	(*durationpb.Duration)(nil),    // 20: google.protobuf.Duration
 }
 var file_conf_proto_depIdxs = []int32{
 	1,  // 0: profile.conf.Bootstrap.service:type_name -> profile.conf.Service
@@ -1588,41 +1697,44 @@ var file_conf_proto_depIdxs = []int32{
 	10, // 8: profile.conf.Bootstrap.cursor:type_name -> profile.conf.Cursor
 	11, // 9: profile.conf.Bootstrap.idempotency:type_name -> profile.conf.Idempotency
 	6,  // 10: profile.conf.Bootstrap.maintenance:type_name -> profile.conf.Maintenance
-	12, // 11: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
-	12, // 12: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
-	12, // 13: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
-	13, // 14: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
-	14, // 15: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
-	15, // 16: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
-	16, // 17: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
-	18, // 18: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
-	17, // 19: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
-	19, // 20: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
-	19, // 21: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
-	19, // 22: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
-	19, // 23: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
-	19, // 24: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
-	19, // 25: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
-	19, // 26: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
-	19, // 27: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
-	19, // 28: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
-	19, // 29: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
-	19, // 30: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
-	19, // 31: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
-	19, // 32: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
-	19, // 33: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
-	19, // 34: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
-	19, // 35: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
-	19, // 36: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
-	19, // 37: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
-	19, // 38: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
-	19, // 39: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
-	19, // 40: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	12, // 11: profile.conf.Bootstrap.cache:type_name -> profile.conf.Cache
+	13, // 12: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
+	13, // 13: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
+	13, // 14: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
+	14, // 15: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
+	15, // 16: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
+	16, // 17: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
+	17, // 18: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
+	19, // 19: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
+	18, // 20: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
+	20, // 21: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
+	20, // 22: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
+	20, // 23: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
+	20, // 24: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
+	20, // 25: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
+	20, // 26: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
+	20, // 27: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
+	20, // 28: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
+	20, // 29: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
+	20, // 30: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
+	20, // 31: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
+	20, // 32: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
+	20, // 33: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
+	20, // 34: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
+	20, // 35: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
+	20, // 36: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
+	20, // 37: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
+	20, // 38: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
+	20, // 39: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
+	20, // 40: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
+	20, // 41: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
+	20, // 42: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
+	20, // 43: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_conf_proto_init() }
@@ -1636,7 +1748,7 @@ func file_conf_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_conf_proto_rawDesc), len(file_conf_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
