@@ -14,9 +14,15 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/services"
+	"github.com/lingo-services/profile/test/testkit/redistest"
 )
 
 const longTTL = time.Minute
+
+const (
+	patience = 10 * time.Second
+	tick     = 10 * time.Millisecond
+)
 
 // slow is a timeout that a busy machine keeps.
 const slow = 5 * time.Second
@@ -29,11 +35,11 @@ func (f *failures) CacheFailed(string) { f.n.Add(1) }
 // backends are what every rule of services.Cache is tested on.
 func backends(t *testing.T) map[string]func(t testing.TB) services.Cache {
 	t.Helper()
-	server := startRedis(t)
+	server := redistest.New(t)
 	return map[string]func(t testing.TB) services.Cache{
 		"memory": func(testing.TB) services.Cache { return cache.NewMemory(10_000, longTTL, time.Now) },
 		"small":  func(testing.TB) services.Cache { return cache.NewMemory(2, longTTL, time.Now) },
-		"redis":  func(t testing.TB) services.Cache { return newRedis(t, server.url(), longTTL, slow, &failures{}) },
+		"redis":  func(t testing.TB) services.Cache { return newRedis(t, server.URL(), longTTL, slow, &failures{}) },
 	}
 }
 

@@ -1,4 +1,5 @@
-package cache_test
+// Package redistest gives a test a redis-server of its own, which it may kill and stop.
+package redistest
 
 import (
 	"fmt"
@@ -18,26 +19,27 @@ const (
 	tick     = 10 * time.Millisecond
 )
 
-// redisServer is a redis-server of a test's own, that keeps nothing on disk.
-type redisServer struct {
+// Server keeps nothing on disk.
+type Server struct {
 	t       testing.TB
 	port    int
 	process *exec.Cmd
 }
 
-// startRedis starts Debian's redis-server. Without one the test fails: no Redis is no skip.
-func startRedis(t testing.TB) *redisServer {
+// New starts redis-server until the end of the test. Without one the test fails: no Redis is no skip.
+func New(t testing.TB) *Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := &redisServer{t: t, port: l.Addr().(*net.TCPAddr).Port}
+	s := &Server{t: t, port: l.Addr().(*net.TCPAddr).Port}
 	require.NoError(t, l.Close())
-	s.start()
-	t.Cleanup(s.kill)
+	s.Start()
+	t.Cleanup(s.Kill)
 	return s
 }
 
-func (s *redisServer) start() {
+// Start starts it again, empty, on the same port.
+func (s *Server) Start() {
 	s.t.Helper()
 	s.process = exec.Command("redis-server", "--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.t.TempDir())
 	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -47,22 +49,25 @@ func (s *redisServer) start() {
 	require.Eventually(s.t, func() bool { return client.Ping(s.t.Context()).Err() == nil }, patience, tick)
 }
 
-func (s *redisServer) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
-func (s *redisServer) url() string  { return fmt.Sprintf("redis://%s/0", s.addr()) }
+func (s *Server) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
-// kill is safe to repeat.
-func (s *redisServer) kill() {
+// URL is what cache.redis_url takes.
+func (s *Server) URL() string { return fmt.Sprintf("redis://%s/0", s.addr()) }
+
+// Kill is safe to repeat.
+func (s *Server) Kill() {
 	_ = s.process.Process.Kill()
 	_ = s.process.Wait()
 }
 
-func (s *redisServer) signal(sig syscall.Signal) {
+// Signal sends SIGSTOP, say, so that it neither answers nor refuses.
+func (s *Server) Signal(sig syscall.Signal) {
 	s.t.Helper()
 	require.NoError(s.t, s.process.Process.Signal(sig))
 }
 
-// client looks at what is kept.
-func (s *redisServer) client() *redis.Client {
+// Client looks at what is kept.
+func (s *Server) Client() *redis.Client {
 	client := redis.NewClient(&redis.Options{Addr: s.addr()})
 	s.t.Cleanup(func() { _ = client.Close() })
 	return client
