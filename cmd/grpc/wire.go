@@ -9,6 +9,7 @@ import (
 	"github.com/google/wire"
 
 	"github.com/lingo-services/profile/internal/controllers"
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
@@ -19,7 +20,7 @@ import (
 
 func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*servers.App, func(), error) {
 	panic(wire.Build(
-		config.ProviderSet, postgres.ProviderSet, observability.ProviderSet,
+		config.ProviderSet, postgres.ProviderSet, observability.ProviderSet, cache.ProviderSet,
 		services.ProviderSet, controllers.ProviderSet, servers.ProviderSet,
 	))
 }

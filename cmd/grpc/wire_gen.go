@@ -11,6 +11,7 @@ import (
 	"github.com/lingo-services/profile/internal/controllers"
 	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/controllers/dto"
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
@@ -66,7 +67,18 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 		cleanup()
 		return nil, nil, err
 	}
-	engagementService := services.NewEngagementService(store, codec, metrics, newID, servicesOptions)
+	cacheMetrics := observability.NewCacheMetrics(metrics)
+	servicesCache, cleanup4, err := cache.New(conf, pool, log, cacheMetrics)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	confpbCache := config.Cache(conf)
+	statsCache := cache.NewStatsCache(confpbCache, cacheMetrics)
+	favorites := services.NewFavorites(store, servicesCache, statsCache, cacheMetrics)
+	engagementService := services.NewEngagementService(store, codec, metrics, newID, favorites, servicesOptions)
 	watchHistoryService := services.NewWatchHistoryService(store, codec, metrics, newID, servicesOptions)
 	profileHandler := controllers.NewProfileHandler(decoder, profileService, engagementService, watchHistoryService)
 	server := health.NewServer()
@@ -74,6 +86,7 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	admin := servers.NewAdmin(listeners, pool, server, metrics)
 	app := servers.NewApp(conf, log, listeners, grpcServer, admin, server)
 	return app, func() {
+		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()

@@ -164,6 +164,7 @@ const (
 	keyIfMatch     = "x-md-if-match"
 	keyIfNoneMatch = "x-md-if-none-match"
 	keyClientTime  = "x-md-client-time"
+	keyConsistency = "x-md-consistency"
 	keyETag        = "etag"
 	keyReplayed    = "idempotency-replayed"
 )
@@ -179,6 +180,7 @@ func headers(ctx context.Context) dto.Headers {
 	}
 	return dto.Headers{
 		IdempotencyKey: first(keyIdempotency), IfMatch: first(keyIfMatch), IfNoneMatch: first(keyIfNoneMatch), ClientTime: first(keyClientTime),
+		Consistency: first(keyConsistency),
 	}
 }
 

@@ -21,6 +21,8 @@ type Call struct {
 	Actor Actor
 	// Subject is the user whose data is read or written.
 	Subject UserID
+	// Strong: read from the database, past every cache (S90).
+	Strong bool
 	// IdempotencyKey is empty when the caller sent none.
 	IdempotencyKey string
 	// Fingerprint identifies the canonical request behind IdempotencyKey.

@@ -71,7 +71,9 @@ func glances(ctx context.Context) []func(tx *Tx) error {
 	return []func(tx *Tx) error{
 		func(tx *Tx) error { return second(tx.Engagements.BatchGet(ctx, models.UserID{}, []models.VideoID{{}})) },
 		func(tx *Tx) error { return second(tx.Engagements.ListByUser(ctx, po.FavoriteQuery{PageSize: 1})) },
-		func(tx *Tx) error { return second(tx.Engagements.ListByUser(ctx, po.FavoriteQuery{PageSize: 1, Type: models.Like})) },
+		func(tx *Tx) error {
+			return second(tx.Engagements.ListByUser(ctx, po.FavoriteQuery{PageSize: 1, Type: models.Like}))
+		},
 		func(tx *Tx) error { return second(tx.WatchLogs.ListRecent(ctx, po.WatchQuery{PageSize: 1})) },
 		func(tx *Tx) error {
 			if _, err := tx.Profiles.Get(ctx, models.UserID(uuid.Nil)); !errors.Is(err, models.ErrProfileNotFound) {

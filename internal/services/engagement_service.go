@@ -39,18 +39,21 @@ type engagementService struct {
 	newID    NewID
 	opts     Options
 	policy   po.FavoritePolicy
-	writer   writer[FavoriteCommand, vo.FavoriteOutcome]
+	// favorites answers BatchQuery and is told what changed.
+	favorites *Favorites
+	writer    writer[FavoriteCommand, vo.FavoriteOutcome]
 }
 
 // NewEngagementService serves likes and bookmarks from store.
-func NewEngagementService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, opts Options) EngagementService {
-	s := &engagementService{store: store, tokens: tokens, observer: observer, newID: newID, opts: opts, policy: favoritePolicy(opts.VideoPolicy)}
+func NewEngagementService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, favorites *Favorites, opts Options) EngagementService {
+	s := &engagementService{favorites: favorites, store: store, tokens: tokens, observer: observer, newID: newID, opts: opts, policy: favoritePolicy(opts.VideoPolicy)}
 	s.writer = newWriter(writer[FavoriteCommand, vo.FavoriteOutcome]{
 		store: store, retention: opts.IdempotencyRetention,
 		scope: func(c command[FavoriteCommand]) (string, uuid.UUID) {
 			return actionMutateFavorite, uuid.UUID(c.body.VideoID)
 		},
 		prepare:   s.prepare,
+		touched:   s.touched,
 		committed: s.committed,
 		failed:    func(err error) { observeError(observer, err) },
 	}, opts.Coalescing, func(n int, waited time.Duration) { observer.BatchTaken("favorite", n, waited) })
@@ -243,6 +246,15 @@ func (p pairStates) after(cmd po.FavoriteCommand, change po.FavoriteChange) vo.F
 	return outcome
 }
 
+// touched forgets what is cached of everything that may have changed.
+func (s *engagementService) touched(ctx context.Context, cmds []command[FavoriteCommand]) {
+	keys := make([]FavoriteKey, len(cmds))
+	for i, c := range cmds {
+		keys[i] = FavoriteKey{c.body.UserID, c.body.VideoID}
+	}
+	s.favorites.Dropped(ctx, keys)
+}
+
 func (s *engagementService) committed(cmds []command[FavoriteCommand], outcomes []outcomeFor[vo.FavoriteOutcome]) {
 	for i, o := range outcomes {
 		if o.Err == nil && !o.Value.Replayed && o.Value.Value.Changed {
@@ -257,15 +269,8 @@ func observeError(o Observer, err error) {
 	}
 }
 
-func (s *engagementService) BatchQuery(ctx context.Context, call models.Call, ids []models.VideoID) (states []vo.FavoriteState, err error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	err = s.store.Read(ctx, call.Actor, func(ctx context.Context, tx *repositories.Tx) error {
-		states, err = tx.Engagements.BatchGet(ctx, call.Subject, ids)
-		return err
-	})
-	return states, err
+func (s *engagementService) BatchQuery(ctx context.Context, call models.Call, ids []models.VideoID) ([]vo.FavoriteState, error) {
+	return s.favorites.BatchGet(ctx, call, ids)
 }
 
 func (s *engagementService) List(ctx context.Context, call models.Call, q FavoriteListQuery) (page vo.Page[vo.Favorite], err error) {

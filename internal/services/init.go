@@ -10,7 +10,7 @@ import (
 // ProviderSet provides every service.
 var ProviderSet = wire.NewSet(
 	NewProfileService, NewEngagementService, NewWatchHistoryService, NewVideoProjectionService, NewVideoStatsService,
-	NewCatalogInboxService, NewOutboxService,
+	NewCatalogInboxService, NewOutboxService, NewFavorites,
 	repositories.ProviderSet, wire.Bind(new(Store), new(*repositories.Store)),
 	NewEventID,
 )

@@ -34,6 +34,7 @@ func NewProfileService(store Store, observer Observer, newID NewID, opts Options
 			return actionUpdateProfile, uuid.UUID(c.call.Subject)
 		},
 		prepare:   s.prepare,
+		touched:   untouched[UpdateProfile],
 		committed: s.committed,
 		failed:    func(err error) { observeError(observer, err) },
 	}

@@ -32,6 +32,7 @@ func NewWatchHistoryService(store Store, tokens *pagetoken.Codec, observer Obser
 			return actionWatchProgress, uuid.UUID(c.body.VideoID)
 		},
 		prepare:   s.prepare,
+		touched:   untouched[ProgressReport],
 		committed: s.committed,
 		failed:    func(err error) { observeError(observer, err) },
 	}, opts.Coalescing, func(n int, waited time.Duration) { observer.BatchTaken("progress", n, waited) })

@@ -56,6 +56,8 @@ type writer[C, R any] struct {
 	// prepare returns what applying commands must read first, once their users are locked, and applies those at the
 	// places given: outcomes get values and errors of theirs. An error of apply itself ends the transaction.
 	prepare func(commands []command[C]) (reads []read, apply applyFunc[R])
+	// touched is told of commands whose transaction has ended, however it did, before anybody is answered.
+	touched func(ctx context.Context, commands []command[C])
 	// committed is told of what was applied just now.
 	committed func(commands []command[C], outcomes []outcomeFor[R])
 	// failed is told of what ended a transaction.
@@ -63,6 +65,9 @@ type writer[C, R any] struct {
 	queue  *coalesce.Queue[command[C], Answer[R]]
 	keyed  *inFlight
 }
+
+// untouched is for what nobody caches.
+func untouched[C any](context.Context, []command[C]) {}
 
 // newWriter completes w: commands it is given to write share transactions as opts say.
 func newWriter[C, R any](w writer[C, R], opts coalesce.Options, taken func(commands int, waited time.Duration)) writer[C, R] {
@@ -158,6 +163,7 @@ func (w writer[C, R]) run(ctx context.Context, cmds []command[C], transact trans
 		}
 		return nil
 	})
+	w.touched(context.WithoutCancel(ctx), cmds)
 	if err != nil && !errors.Is(err, errNothing) {
 		w.failed(err)
 		return nil, err

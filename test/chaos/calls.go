@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/services"
@@ -35,7 +36,7 @@ func newCalls(w *world, rng *rand.Rand) (*calls, error) {
 		return id
 	}
 	c := &calls{
-		engagements: services.NewEngagementService(w.store, tokens, unobserved{}, newID, config.ServiceOptions(conf)),
+		engagements: services.NewEngagementService(w.store, tokens, unobserved{}, newID, cache.Uncached(w.store), config.ServiceOptions(conf)),
 		watch:       services.NewWatchHistoryService(w.store, tokens, unobserved{}, newID, config.ServiceOptions(conf)),
 	}
 	for range 5 {

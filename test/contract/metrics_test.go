@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
@@ -128,6 +129,38 @@ func TestM133_WorkersShowWhatTheyDo(t *testing.T) {
 				require.Error(t, uuid.Validate(label.GetValue()), "%s is labelled with the id of something", name)
 			}
 		}
+	}
+}
+
+func TestA79_CachesShowHowTheyAnswer(t *testing.T) {
+	t.Parallel()
+	// Without a channel of other instances nothing empties the cache meanwhile.
+	s := testkit.New(t, func(c *confpb.Bootstrap) {
+		c.Data.Postgres.QueryMode = "exec"
+		c.Cache.StatsTtl.Seconds = 5
+	})
+	user := testkit.NewUser()
+	ask := func(ctx context.Context, videos ...string) {
+		_, err := s.AsUser(user).BatchQueryFavorite(ctx, &profilev1.BatchQueryFavoriteRequest{VideoIds: videos})
+		require.NoError(t, err)
+	}
+	a, b := testkit.NewVideo().String(), testkit.NewVideo().String()
+	ask(t.Context(), a)
+	ask(t.Context(), a, b)
+	ask(metadata.AppendToOutgoingContext(t.Context(), "x-md-consistency", "strong"), a)
+	seen := scraped(t, s.Metrics)
+	for result, want := range map[string]float64{"hit": 1, "miss": 2, "bypass": 1} {
+		found := 0.0
+		for _, series := range seen["profile_cache_requests_total"] {
+			if of([]*dto.Metric{series}, "cache", "favorite") != nil && of([]*dto.Metric{series}, "result", result) != nil {
+				found = valued(series)
+			}
+		}
+		require.InDelta(t, want, found, 0, result)
+	}
+	for _, cache := range []string{"favorite", "stats"} {
+		require.Positive(t, valued(of(seen["profile_cache_entries"], "cache", cache)), cache)
+		require.InDelta(t, 1.0/3, valued(of(seen["profile_cache_hit_ratio"], "cache", cache)), 0.001, cache)
 	}
 }
 

@@ -68,6 +68,8 @@ type ProfileServiceClient interface {
 	MutateFavorite(ctx context.Context, in *MutateFavoriteRequest, opts ...grpc.CallOption) (*MutateFavoriteResponse, error)
 	// Returns state and counters of up to 100 videos, in request order and length, duplicates repeated.
 	// Callers: self, reader. Reads only. Unknown ids answer false/false and zero counters; no ids, no rows.
+	// May answer from a cache: states as old as a minute after a change through another instance, counters as old as
+	// 5 s. Metadata `x-md-consistency: strong` reads the database.
 	BatchQueryFavorite(ctx context.Context, in *BatchQueryFavoriteRequest, opts ...grpc.CallOption) (*BatchQueryFavoriteResponse, error)
 	// Lists a user's likes and bookmarks, newest first. Callers: self, reader. Reads only. Pages of one
 	// token chain never repeat a row and never skip an unchanged one. INVALID_ARGUMENT/INVALID_PAGE_TOKEN:
@@ -222,6 +224,8 @@ type ProfileServiceServer interface {
 	MutateFavorite(context.Context, *MutateFavoriteRequest) (*MutateFavoriteResponse, error)
 	// Returns state and counters of up to 100 videos, in request order and length, duplicates repeated.
 	// Callers: self, reader. Reads only. Unknown ids answer false/false and zero counters; no ids, no rows.
+	// May answer from a cache: states as old as a minute after a change through another instance, counters as old as
+	// 5 s. Metadata `x-md-consistency: strong` reads the database.
 	BatchQueryFavorite(context.Context, *BatchQueryFavoriteRequest) (*BatchQueryFavoriteResponse, error)
 	// Lists a user's likes and bookmarks, newest first. Callers: self, reader. Reads only. Pages of one
 	// token chain never repeat a row and never skip an unchanged one. INVALID_ARGUMENT/INVALID_PAGE_TOKEN:

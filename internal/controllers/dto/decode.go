@@ -60,6 +60,8 @@ type Headers struct {
 	IfMatch        string
 	IfNoneMatch    string
 	ClientTime     string
+	// Consistency is strong, eventual, or empty for the latter (S90).
+	Consistency string
 }
 
 // request is one call being decoded.
@@ -112,8 +114,19 @@ func (r *request) err() error {
 
 // read is a call without side effects.
 func (r *request) read() models.Call {
-	return models.Call{Actor: r.subject.Actor, Subject: r.subject.User}
+	switch r.headers.Consistency {
+	case "", consistencyEventual, consistencyStrong:
+	default:
+		r.violate("x-md-consistency", "must be strong or eventual")
+	}
+	return models.Call{Actor: r.subject.Actor, Subject: r.subject.User, Strong: r.headers.Consistency == consistencyStrong}
 }
+
+// What a caller may ask for with x-md-consistency.
+const (
+	consistencyEventual = "eventual"
+	consistencyStrong   = "strong"
+)
 
 // video parses an id whose rule has been checked.
 func (r *request) video(field, text string) models.VideoID {

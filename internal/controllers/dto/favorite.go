@@ -30,7 +30,10 @@ func (d *Decoder) BatchQueryFavorite(s identity.Subject, h Headers, req *profile
 	r := d.begin(s, h, req)
 	ids := make([]models.VideoID, len(req.GetVideoIds()))
 	for i, text := range req.GetVideoIds() {
-		ids[i] = r.video(fmt.Sprintf("video_ids[%d]", i), text)
+		var err error
+		if ids[i], err = models.ParseVideoID(text); err != nil { // a name per id would cost more than the ids
+			ids[i] = r.video(fmt.Sprintf("video_ids[%d]", i), text)
+		}
 	}
 	return r.read(), ids, r.err()
 }
@@ -65,7 +68,7 @@ func MutateFavoriteResponse(o vo.FavoriteOutcome) *profilev1.MutateFavoriteRespo
 
 // BatchQueryFavoriteResponse encodes states of the ids asked for, in that order.
 func BatchQueryFavoriteResponse(ids []models.VideoID, states []vo.FavoriteState, withStats bool) *profilev1.BatchQueryFavoriteResponse {
-	resp := &profilev1.BatchQueryFavoriteResponse{}
+	resp := &profilev1.BatchQueryFavoriteResponse{Summaries: make([]*profilev1.FavoriteSummary, 0, len(states))}
 	for i, state := range states {
 		summary := &profilev1.FavoriteSummary{VideoId: ids[i].String(), State: favoriteState(state)}
 		if withStats {

@@ -234,6 +234,10 @@ func TestProductionRefusesWhatIsUnsafe(t *testing.T) {
 		"one of several hosts": {func(c *confpb.Bootstrap) {
 			c.Data.Postgres.Url = "postgres://a:" + canary + "@127.0.0.1,db.example.com/p?sslmode=disable"
 		}, "data.postgres.url"},
+		"remote Redis in clear": {func(c *confpb.Bootstrap) {
+			c.Cache.RedisUrl = "REDIS://:" + canary + "@cache.example.com:6379/0"
+		}, "cache.redis_url"},
+		"Redis without its URL": {func(c *confpb.Bootstrap) { c.Cache.Backend = "redis" }, "cache.redis_url"},
 		"services without the mode": {func(c *confpb.Bootstrap) {
 			c.Auth.DevServices = []*confpb.Auth_DevService{{Name: "x", Token: canary, Roles: []string{"admin"}}}
 		}, "auth.dev_services"},
@@ -248,6 +252,9 @@ func TestProductionRefusesWhatIsUnsafe(t *testing.T) {
 		})
 	}
 	require.NoError(t, config.Validate(load(t, "DATABASE_URL=postgres:///p?host=/var/run/postgresql")), "a Unix socket")
+	for _, url := range []string{"rediss://:pw@cache.example.com:6379/0", "redis://127.0.0.1:6379", "redis://localhost", "unix:///run/redis.sock"} {
+		require.NoError(t, config.Validate(load(t, "PROFILE_CACHE_BACKEND=redis", "PROFILE_CACHE_REDIS_URL="+url)), url)
+	}
 	for _, mode := range []string{"require", "verify-ca", "verify-full"} {
 		require.NoError(t, config.Validate(load(t, "DATABASE_URL=postgres://a:b@db.example.com/p?sslmode="+mode)), mode)
 	}
@@ -302,4 +309,12 @@ func TestLoopbackAddresses(t *testing.T) {
 	} {
 		require.Equal(t, want, config.IsLoopback(addr), addr)
 	}
+}
+
+func TestS90_CachedValuesCannotBeConfiguredToBeOld(t *testing.T) {
+	t.Parallel()
+	for _, env := range []string{"PROFILE_CACHE_TTL=61s", "PROFILE_CACHE_TTL=0.5s", "PROFILE_CACHE_STATS_TTL=5.001s", "PROFILE_CACHE_STATS_TTL=0s", "PROFILE_CACHE_BACKEND=disk"} {
+		require.ErrorContains(t, config.Validate(load(t, env)), "cache.", env)
+	}
+	require.NoError(t, config.Validate(load(t, "PROFILE_CACHE_TTL=60s", "PROFILE_CACHE_STATS_TTL=5s", "PROFILE_CACHE_BACKEND=off")))
 }

@@ -28,7 +28,7 @@ import (
 
 // ProviderSet turns the configuration into what each layer asks for.
 var ProviderSet = wire.NewSet(
-	Postgres, Messaging, TxOptions, ServiceOptions, Admission, PageTokens, Timeouts, Authenticator, DecoderOptions, EnableAPI, InboxGeneration,
+	Postgres, Messaging, TxOptions, ServiceOptions, Admission, PageTokens, Timeouts, Authenticator, DecoderOptions, EnableAPI, InboxGeneration, Cache,
 )
 
 // Postgres is the database part.
@@ -36,6 +36,9 @@ func Postgres(c *confpb.Bootstrap) *confpb.Data_Postgres { return c.GetData().Ge
 
 // Messaging is the Pub/Sub part.
 func Messaging(c *confpb.Bootstrap) *confpb.Messaging { return c.GetMessaging() }
+
+// Cache is the part of the favourite cache.
+func Cache(c *confpb.Bootstrap) *confpb.Cache { return c.GetCache() }
 
 // OutboxProviderSet is what the publisher asks for besides.
 var OutboxProviderSet = wire.NewSet(OutboxOptions, OutboxGrace)

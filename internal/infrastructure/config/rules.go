@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -33,6 +34,9 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 	}
 	problems = append(problems, checkConnections(conf)...)
 	problems = append(problems, checkMessaging(conf.GetMessaging())...)
+	if conf.GetCache().GetBackend() == "redis" && conf.GetCache().GetRedisUrl() == "" {
+		problems = append(problems, errors.New("cache.redis_url: is required by cache.backend redis"))
+	}
 	if conf.GetService().GetEnvironment() != "production" {
 		return problems
 	}
@@ -49,6 +53,9 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 	}
 	if leavesInClear(conf.GetData().GetPostgres().GetUrl()) {
 		problems = append(problems, errors.New("data.postgres.url: needs sslmode=require or stricter off loopback in production"))
+	}
+	if redisLeavesInClear(conf.GetCache().GetRedisUrl()) {
+		problems = append(problems, errors.New("cache.redis_url: needs rediss:// off loopback in production"))
 	}
 	return problems
 }
@@ -100,6 +107,16 @@ func leavesInClear(dsn string) bool {
 	}
 	targets := append([]*pgconn.FallbackConfig{{Host: parsed.Host, TLSConfig: parsed.TLSConfig}}, parsed.Fallbacks...)
 	return slices.ContainsFunc(targets, func(t *pgconn.FallbackConfig) bool { return t.TLSConfig == nil && !IsLoopback(t.Host) })
+}
+
+// redisLeavesInClear is leavesInClear for a Redis URL, whatever the case of its scheme.
+func redisLeavesInClear(text string) bool {
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Scheme != "redis" {
+		return false
+	}
+	host := parsed.Hostname()
+	return host != "" && !IsLoopback(host) // without a host it is localhost
 }
 
 // IsLoopback reports whether host or host:port names only this machine. An empty host listens everywhere;

@@ -10,6 +10,7 @@ import (
 	"github.com/google/wire"
 
 	"github.com/lingo-services/profile/internal/controllers"
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
@@ -27,7 +28,7 @@ import (
 // as cmd/grpc; the caller calls cleanup after the app has stopped.
 func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*Service, func(), error) {
 	panic(wire.Build(
-		config.ProviderSet, postgres.ProviderSet, observability.ProviderSet, services.ProviderSet, controllers.ProviderSet,
+		config.ProviderSet, postgres.ProviderSet, observability.ProviderSet, cache.ProviderSet, services.ProviderSet, controllers.ProviderSet,
 		servers.ProviderSet, wire.Struct(new(Service), "*"),
 	))
 }

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
@@ -115,42 +114,27 @@ func (l *Listener) run(ctx context.Context) {
 		l.log.Info("polling for events: there is no direct connection to listen on")
 		return
 	}
-	for silent := false; ; {
-		heard, err := l.listen(ctx)
-		if ctx.Err() == nil && (heard || !silent) { // once, not with every try
-			l.log.Warn("polling for events: cannot listen for commits", "error", err)
-		}
-		silent = true
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(listenRetry):
-		}
-	}
+	defer l.connected.Store(false)
+	ear{
+		url: l.url, channel: channel,
+		connected: func() {
+			l.log.Info("listening for commits")
+			l.connected.Store(true)
+			l.wake()
+		},
+		heard: func(string) { l.wake() },
+		lost: func(err error, again bool) {
+			l.connected.Store(false)
+			if !again {
+				l.log.Warn("polling for events: cannot listen for commits", "error", err)
+			}
+		},
+	}.listen(ctx)
 }
 
-// listen returns when the connection is lost, or cannot be made: the caller polls until there is another one.
-func (l *Listener) listen(ctx context.Context) (heard bool, err error) {
-	connect, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	conn, err := pgx.Connect(connect, l.url)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(connect, "LISTEN "+channel); err != nil {
-		return false, err
-	}
-	l.log.Info("listening for commits")
-	l.connected.Store(true)
-	defer l.connected.Store(false)
-	for {
-		select {
-		case l.woken <- struct{}{}:
-		default:
-		}
-		if _, err := conn.WaitForNotification(ctx); err != nil {
-			return true, err
-		}
+func (l *Listener) wake() {
+	select {
+	case l.woken <- struct{}{}:
+	default:
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/mock/gomock"
 
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
@@ -183,7 +184,7 @@ func operations(t *testing.T) map[string]operation {
 		return second(services.NewProfileService(b.store(), o, newEventID, failOpts).Update(t.Context(), failCall, cmd))
 	}
 	engagements := func(b broken, o services.Observer) services.EngagementService {
-		return services.NewEngagementService(b.store(), tokens, o, newEventID, failOpts)
+		return services.NewEngagementService(b.store(), tokens, o, newEventID, cache.Uncached(b.store()), failOpts)
 	}
 	watch := func(b broken, o services.Observer) services.WatchHistoryService {
 		return services.NewWatchHistoryService(b.store(), tokens, o, newEventID, failOpts)

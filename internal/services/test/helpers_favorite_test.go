@@ -14,9 +14,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
@@ -87,10 +89,15 @@ func (f fan) watch(video models.VideoID, ratio float64, at ...time.Time) error {
 	return err
 }
 
-// state is the state and counters of one video.
+// strong reads past the cache, which may show counters of a moment ago (S90).
+func strong(ctx context.Context) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "x-md-consistency", "strong")
+}
+
+// state is the state and counters of one video, as they are stored.
 func (f fan) state(video models.VideoID) *profilev1.FavoriteSummary {
 	f.t.Helper()
-	resp, err := f.client.BatchQueryFavorite(f.t.Context(), &profilev1.BatchQueryFavoriteRequest{VideoIds: []string{video.String()}, IncludeStats: true})
+	resp, err := f.client.BatchQueryFavorite(strong(f.t.Context()), &profilev1.BatchQueryFavoriteRequest{VideoIds: []string{video.String()}, IncludeStats: true})
 	require.NoError(f.t, err)
 	require.Len(f.t, resp.GetSummaries(), 1)
 	return resp.GetSummaries()[0]
@@ -350,7 +357,7 @@ func newTraced(t testing.TB, s *testkit.Service) *traced {
 		Watch:      po.WatchRules{Retention: 180 * 24 * time.Hour, UnqualifiedRetention: time.Hour},
 		Coalescing: coalesce.Options{Enabled: true, Writers: 1, Batch: 10, PerUser: 10, Stragglers: 1},
 	}
-	out.engagements = services.NewEngagementService(store, tokens, s.Metrics, uuid.New, opts)
+	out.engagements = services.NewEngagementService(store, tokens, s.Metrics, uuid.New, cache.Uncached(store), opts)
 	out.watch = services.NewWatchHistoryService(store, tokens, s.Metrics, uuid.New, opts)
 	return out
 }

@@ -42,6 +42,7 @@ type Bootstrap struct {
 	Maintenance   *Maintenance `protobuf:"bytes,11,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
 	Admission     *Admission   `protobuf:"bytes,12,opt,name=admission,proto3" json:"admission,omitempty"`
 	Coalescing    *Coalescing  `protobuf:"bytes,13,opt,name=coalescing,proto3" json:"coalescing,omitempty"`
+	Cache         *Cache       `protobuf:"bytes,14,opt,name=cache,proto3" json:"cache,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -163,6 +164,13 @@ func (x *Bootstrap) GetAdmission() *Admission {
 func (x *Bootstrap) GetCoalescing() *Coalescing {
 	if x != nil {
 		return x.Coalescing
+	}
+	return nil
+}
+
+func (x *Bootstrap) GetCache() *Cache {
+	if x != nil {
+		return x.Cache
 	}
 	return nil
 }
@@ -981,6 +989,97 @@ func (x *Idempotency) GetRetention() *durationpb.Duration {
 	return nil
 }
 
+// Cache is what BatchQueryFavorite answers from (S90).
+type Cache struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `memory` of each instance, `redis` shared by all, or `off`: every read goes to the database.
+	Backend string `protobuf:"bytes,1,opt,name=backend,proto3" json:"backend,omitempty"`
+	// How long a user's state of a video may be wrong when nothing tells of its change.
+	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// How old counters may be; nothing ever tells of their change.
+	StatsTtl *durationpb.Duration `protobuf:"bytes,3,opt,name=stats_ttl,json=statsTtl,proto3" json:"stats_ttl,omitempty"`
+	// States held in memory, about 250 bytes each.
+	Size int32 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	// Videos whose counters are held in memory, also with backend redis; about 300 bytes each.
+	StatsSize int32 `protobuf:"varint,5,opt,name=stats_size,json=statsSize,proto3" json:"stats_size,omitempty"`
+	// redis:// or rediss:// URL; required by backend redis. Off loopback, production wants rediss.
+	RedisUrl      string `protobuf:"bytes,6,opt,name=redis_url,json=redisUrl,proto3" json:"redis_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cache) Reset() {
+	*x = Cache{}
+	mi := &file_conf_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cache) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cache) ProtoMessage() {}
+
+func (x *Cache) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cache.ProtoReflect.Descriptor instead.
+func (*Cache) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Cache) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *Cache) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *Cache) GetStatsTtl() *durationpb.Duration {
+	if x != nil {
+		return x.StatsTtl
+	}
+	return nil
+}
+
+func (x *Cache) GetSize() int32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Cache) GetStatsSize() int32 {
+	if x != nil {
+		return x.StatsSize
+	}
+	return 0
+}
+
+func (x *Cache) GetRedisUrl() string {
+	if x != nil {
+		return x.RedisUrl
+	}
+	return ""
+}
+
 type Admission_Gate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Calls in work.
@@ -993,7 +1092,7 @@ type Admission_Gate struct {
 
 func (x *Admission_Gate) Reset() {
 	*x = Admission_Gate{}
-	mi := &file_conf_proto_msgTypes[14]
+	mi := &file_conf_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1005,7 +1104,7 @@ func (x *Admission_Gate) String() string {
 func (*Admission_Gate) ProtoMessage() {}
 
 func (x *Admission_Gate) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[14]
+	mi := &file_conf_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1045,7 +1144,7 @@ type Server_Listener struct {
 
 func (x *Server_Listener) Reset() {
 	*x = Server_Listener{}
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1156,7 @@ func (x *Server_Listener) String() string {
 func (*Server_Listener) ProtoMessage() {}
 
 func (x *Server_Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1195,7 @@ type Server_Timeouts struct {
 
 func (x *Server_Timeouts) Reset() {
 	*x = Server_Timeouts{}
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +1207,7 @@ func (x *Server_Timeouts) String() string {
 func (*Server_Timeouts) ProtoMessage() {}
 
 func (x *Server_Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1273,7 @@ type Data_Postgres struct {
 
 func (x *Data_Postgres) Reset() {
 	*x = Data_Postgres{}
-	mi := &file_conf_proto_msgTypes[17]
+	mi := &file_conf_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1285,7 @@ func (x *Data_Postgres) String() string {
 func (*Data_Postgres) ProtoMessage() {}
 
 func (x *Data_Postgres) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[17]
+	mi := &file_conf_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1368,7 @@ type Auth_DevService struct {
 
 func (x *Auth_DevService) Reset() {
 	*x = Auth_DevService{}
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1281,7 +1380,7 @@ func (x *Auth_DevService) String() string {
 func (*Auth_DevService) ProtoMessage() {}
 
 func (x *Auth_DevService) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,7 +1433,7 @@ type Messaging_Pubsub struct {
 
 func (x *Messaging_Pubsub) Reset() {
 	*x = Messaging_Pubsub{}
-	mi := &file_conf_proto_msgTypes[19]
+	mi := &file_conf_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1445,7 @@ func (x *Messaging_Pubsub) String() string {
 func (*Messaging_Pubsub) ProtoMessage() {}
 
 func (x *Messaging_Pubsub) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[19]
+	mi := &file_conf_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1524,7 @@ type Messaging_Outbox struct {
 
 func (x *Messaging_Outbox) Reset() {
 	*x = Messaging_Outbox{}
-	mi := &file_conf_proto_msgTypes[20]
+	mi := &file_conf_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1536,7 @@ func (x *Messaging_Outbox) String() string {
 func (*Messaging_Outbox) ProtoMessage() {}
 
 func (x *Messaging_Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[20]
+	mi := &file_conf_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1563,7 +1662,7 @@ type Messaging_CatalogInbox struct {
 
 func (x *Messaging_CatalogInbox) Reset() {
 	*x = Messaging_CatalogInbox{}
-	mi := &file_conf_proto_msgTypes[21]
+	mi := &file_conf_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1674,7 @@ func (x *Messaging_CatalogInbox) String() string {
 func (*Messaging_CatalogInbox) ProtoMessage() {}
 
 func (x *Messaging_CatalogInbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[21]
+	mi := &file_conf_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +1758,7 @@ var File_conf_proto protoreflect.FileDescriptor
 const file_conf_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x8b\x06\n" +
+	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xbe\x06\n" +
 	"\tBootstrap\x127\n" +
 	"\aservice\x18\x01 \x01(\v2\x15.profile.conf.ServiceB\x06\xbaH\x03\xc8\x01\x01R\aservice\x124\n" +
 	"\x06server\x18\x02 \x01(\v2\x14.profile.conf.ServerB\x06\xbaH\x03\xc8\x01\x01R\x06server\x12.\n" +
@@ -1678,7 +1777,8 @@ const file_conf_proto_rawDesc = "" +
 	"\tadmission\x18\f \x01(\v2\x17.profile.conf.AdmissionB\x06\xbaH\x03\xc8\x01\x01R\tadmission\x12@\n" +
 	"\n" +
 	"coalescing\x18\r \x01(\v2\x18.profile.conf.CoalescingB\x06\xbaH\x03\xc8\x01\x01R\n" +
-	"coalescing\"\x95\x03\n" +
+	"coalescing\x121\n" +
+	"\x05cache\x18\x0e \x01(\v2\x13.profile.conf.CacheB\x06\xbaH\x03\xc8\x01\x01R\x05cache\"\x95\x03\n" +
 	"\tAdmission\x12\x18\n" +
 	"\aenabled\x18\x01 \x01(\bR\aenabled\x12:\n" +
 	"\x05reads\x18\x02 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\x05reads\x12>\n" +
@@ -1816,7 +1916,15 @@ const file_conf_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\tB\x11\xbaH\v\x92\x01\b\b\x01\"\x04r\x02\x10\x10\x80\x01\x01R\x04keys\"R\n" +
 	"\vIdempotency\x12C\n" +
 	"\tretention\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\n" +
-	"\xbaH\a\xaa\x01\x042\x02\b<R\tretentionBPZNgithub.com/lingo-services/profile/internal/infrastructure/config/confpb;confpbb\x06proto3"
+	"\xbaH\a\xaa\x01\x042\x02\b<R\tretention\"\xb0\x02\n" +
+	"\x05Cache\x123\n" +
+	"\abackend\x18\x01 \x01(\tB\x19\xbaH\x16r\x14R\x06memoryR\x05redisR\x03offR\abackend\x12;\n" +
+	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x02\b<2\x02\b\x01R\x03ttl\x12D\n" +
+	"\tstats_ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\bstatsTtl\x12 \n" +
+	"\x04size\x18\x04 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\x04size\x12+\n" +
+	"\n" +
+	"stats_size\x18\x05 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\tstatsSize\x12 \n" +
+	"\tredis_url\x18\x06 \x01(\tB\x03\x80\x01\x01R\bredisUrlBPZNgithub.com/lingo-services/profile/internal/infrastructure/config/confpb;confpbb\x06proto3"
 
 var (
 	file_conf_proto_rawDescOnce sync.Once
@@ -1830,7 +1938,7 @@ func file_conf_proto_rawDescGZIP() []byte {
 	return file_conf_proto_rawDescData
 }
 
-var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_conf_proto_goTypes = []any{
 	(*Bootstrap)(nil),              // 0: profile.conf.Bootstrap
 	(*Admission)(nil),              // 1: profile.conf.Admission
@@ -1846,15 +1954,16 @@ var file_conf_proto_goTypes = []any{
 	(*Watch)(nil),                  // 11: profile.conf.Watch
 	(*Cursor)(nil),                 // 12: profile.conf.Cursor
 	(*Idempotency)(nil),            // 13: profile.conf.Idempotency
-	(*Admission_Gate)(nil),         // 14: profile.conf.Admission.Gate
-	(*Server_Listener)(nil),        // 15: profile.conf.Server.Listener
-	(*Server_Timeouts)(nil),        // 16: profile.conf.Server.Timeouts
-	(*Data_Postgres)(nil),          // 17: profile.conf.Data.Postgres
-	(*Auth_DevService)(nil),        // 18: profile.conf.Auth.DevService
-	(*Messaging_Pubsub)(nil),       // 19: profile.conf.Messaging.Pubsub
-	(*Messaging_Outbox)(nil),       // 20: profile.conf.Messaging.Outbox
-	(*Messaging_CatalogInbox)(nil), // 21: profile.conf.Messaging.CatalogInbox
-	(*durationpb.Duration)(nil),    // 22: google.protobuf.Duration
+	(*Cache)(nil),                  // 14: profile.conf.Cache
+	(*Admission_Gate)(nil),         // 15: profile.conf.Admission.Gate
+	(*Server_Listener)(nil),        // 16: profile.conf.Server.Listener
+	(*Server_Timeouts)(nil),        // 17: profile.conf.Server.Timeouts
+	(*Data_Postgres)(nil),          // 18: profile.conf.Data.Postgres
+	(*Auth_DevService)(nil),        // 19: profile.conf.Auth.DevService
+	(*Messaging_Pubsub)(nil),       // 20: profile.conf.Messaging.Pubsub
+	(*Messaging_Outbox)(nil),       // 21: profile.conf.Messaging.Outbox
+	(*Messaging_CatalogInbox)(nil), // 22: profile.conf.Messaging.CatalogInbox
+	(*durationpb.Duration)(nil),    // 23: google.protobuf.Duration
 }
 var file_conf_proto_depIdxs = []int32{
 	3,  // 0: profile.conf.Bootstrap.service:type_name -> profile.conf.Service
@@ -1870,45 +1979,48 @@ var file_conf_proto_depIdxs = []int32{
 	8,  // 10: profile.conf.Bootstrap.maintenance:type_name -> profile.conf.Maintenance
 	1,  // 11: profile.conf.Bootstrap.admission:type_name -> profile.conf.Admission
 	2,  // 12: profile.conf.Bootstrap.coalescing:type_name -> profile.conf.Coalescing
-	14, // 13: profile.conf.Admission.reads:type_name -> profile.conf.Admission.Gate
-	14, // 14: profile.conf.Admission.updates:type_name -> profile.conf.Admission.Gate
-	14, // 15: profile.conf.Admission.shared:type_name -> profile.conf.Admission.Gate
-	22, // 16: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
-	15, // 17: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
-	15, // 18: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
-	15, // 19: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
-	16, // 20: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
-	17, // 21: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
-	18, // 22: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
-	19, // 23: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
-	21, // 24: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
-	20, // 25: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
-	22, // 26: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
-	22, // 27: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
-	22, // 28: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
-	22, // 29: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
-	22, // 30: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
-	22, // 31: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
-	22, // 32: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
-	22, // 33: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
-	22, // 34: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
-	22, // 35: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
-	22, // 36: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
-	22, // 37: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
-	22, // 38: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
-	22, // 39: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
-	22, // 40: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
-	22, // 41: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
-	22, // 42: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
-	22, // 43: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
-	22, // 44: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
-	22, // 45: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
-	22, // 46: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	14, // 13: profile.conf.Bootstrap.cache:type_name -> profile.conf.Cache
+	15, // 14: profile.conf.Admission.reads:type_name -> profile.conf.Admission.Gate
+	15, // 15: profile.conf.Admission.updates:type_name -> profile.conf.Admission.Gate
+	15, // 16: profile.conf.Admission.shared:type_name -> profile.conf.Admission.Gate
+	23, // 17: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
+	16, // 18: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
+	16, // 19: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
+	16, // 20: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
+	17, // 21: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
+	18, // 22: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
+	19, // 23: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
+	20, // 24: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
+	22, // 25: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
+	21, // 26: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
+	23, // 27: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
+	23, // 28: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
+	23, // 29: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
+	23, // 30: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
+	23, // 31: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
+	23, // 32: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
+	23, // 33: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
+	23, // 34: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
+	23, // 35: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
+	23, // 36: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
+	23, // 37: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
+	23, // 38: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
+	23, // 39: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
+	23, // 40: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
+	23, // 41: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
+	23, // 42: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
+	23, // 43: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
+	23, // 44: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
+	23, // 45: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
+	23, // 46: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
+	23, // 47: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
+	23, // 48: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
+	23, // 49: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_conf_proto_init() }
@@ -1922,7 +2034,7 @@ func file_conf_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_conf_proto_rawDesc), len(file_conf_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,7 @@
+// Package cache holds the favourite states of users and the counters of videos: in this process (Memory, Stats),
+// in Redis for all instances (Redis), or nowhere (Off, StatsOff).
+//
+// A value is read under a lease, and every drop ends the leases of its key, so that no reader, however slow, puts
+// back what was there before (S90). A value's time to live begins with its lease, not with its fill: what a lost
+// drop leaves behind is never wrong for longer than that.
+package cache
