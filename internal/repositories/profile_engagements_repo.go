@@ -12,7 +12,10 @@ import (
 	"github.com/lingo-services/profile/internal/repositories/profiledb"
 )
 
-type engagementRepo struct{ q *profiledb.Queries }
+type engagementRepo struct {
+	q  *profiledb.Queries
+	tx *Tx
+}
 
 func (r engagementRepo) Upsert(ctx context.Context, cmds []po.FavoriteCommand, policy po.FavoritePolicy) ([]po.FavoriteChange, error) {
 	n := len(cmds)
@@ -52,24 +55,32 @@ func (r engagementRepo) BatchGet(ctx context.Context, user models.UserID, ids []
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	rows, err := r.q.BatchGetFavorites(ctx, profiledb.BatchGetFavoritesParams{UserID: uuid.UUID(user), VideoIDs: uuids(distinct(ids))})
+	wanted := distinct(ids)
+	byID := make(map[models.VideoID]*po.FavoriteState, len(wanted))
+	for _, id := range wanted {
+		byID[id] = &po.FavoriteState{VideoID: id}
+	}
+	err := r.tx.Together(ctx, func(tx *Tx) error {
+		rows, err := tx.Engagements.(engagementRepo).q.GetFavorites(ctx, profiledb.GetFavoritesParams{UserID: uuid.UUID(user), VideoIDs: uuids(wanted)})
+		for _, row := range rows {
+			if row.Active {
+				byID[models.VideoID(row.VideoID)].Mark(models.FavoriteType(row.EngagementType), row.EngagedAt.UTC())
+			}
+		}
+		return err
+	}, func(tx *Tx) error {
+		stats, err := tx.VideoStats.BatchGet(ctx, wanted)
+		for id, s := range stats {
+			byID[id].Stats = s
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read favorites: %w", translate(err))
 	}
-	byID := make(map[models.VideoID]po.FavoriteState, len(rows))
-	for _, row := range rows {
-		id := models.VideoID(row.VideoID)
-		byID[id] = po.FavoriteState{
-			VideoID: id, LikedAt: unlessZero(row.LikedAt), BookmarkedAt: unlessZero(row.BookmarkedAt),
-			Stats: po.VideoStats{
-				LikeCount: row.LikeCount, BookmarkCount: row.BookmarkCount, UniqueWatchers: row.UniqueWatchers,
-				TotalWatchSeconds: row.TotalWatchSeconds, Version: row.StatsVersion, UpdatedAt: row.StatsUpdatedAt.UTC(),
-			},
-		}
-	}
 	states := make([]po.FavoriteState, len(ids))
 	for i, id := range ids {
-		states[i] = byID[id]
+		states[i] = *byID[id]
 	}
 	return states, nil
 }

@@ -75,7 +75,7 @@ func (r videoProjectionRepo) ListByIDs(ctx context.Context, ids []models.VideoID
 	for _, row := range rows {
 		listed := joinedVideo{
 			row.VideoID, row.Availability, row.UploaderID, row.Title, row.Description, row.DurationMicros, row.ThumbnailURL,
-			row.HLSMasterPlaylist, row.Status, row.VisibilityStatus, row.PublishedAt, &row.Version, &row.UpdatedAt,
+			row.HLSMasterPlaylist, row.Status, row.VisibilityStatus, row.PublishedAt, row.Version, row.UpdatedAt,
 		}.decode(po.VideoStats{})
 		videos[listed.VideoID] = *listed.Video
 	}
@@ -96,7 +96,7 @@ func (r videoProjectionRepo) Facts(ctx context.Context, ids []models.VideoID) (m
 	return facts, nil
 }
 
-// joinedVideo is the projection's part of a joined row; version is nil when there was no projection row.
+// joinedVideo is the projection's part of a joined row; version is 0 when there was no projection row.
 type joinedVideo struct {
 	videoID           uuid.UUID
 	availability      string
@@ -109,22 +109,22 @@ type joinedVideo struct {
 	status            *string
 	visibilityStatus  *string
 	publishedAt       *time.Time
-	version           *int64
-	updatedAt         *time.Time
+	version           int64
+	updatedAt         time.Time
 }
 
 func (j joinedVideo) decode(stats po.VideoStats) po.ListedVideo {
 	listed := po.ListedVideo{
 		VideoID: models.VideoID(j.videoID), Availability: models.Availability(j.availability), Stats: stats,
 	}
-	if j.version == nil {
+	if j.version == 0 {
 		return listed
 	}
 	listed.Video = &po.Video{
 		VideoID: listed.VideoID, UploaderID: (*models.UserID)(j.uploaderID), Title: j.title, Description: j.description,
 		DurationMicros: j.durationMicros, ThumbnailURL: j.thumbnailURL, HLSMasterPlaylist: j.hlsMasterPlaylist,
-		Status: j.status, VisibilityStatus: j.visibilityStatus, PublishedAt: utc(j.publishedAt), Version: *j.version,
-		UpdatedAt: utc(j.updatedAt).UTC(), Availability: listed.Availability,
+		Status: j.status, VisibilityStatus: j.visibilityStatus, PublishedAt: utc(j.publishedAt), Version: j.version,
+		UpdatedAt: j.updatedAt.UTC(), Availability: listed.Availability,
 	}
 	return listed
 }

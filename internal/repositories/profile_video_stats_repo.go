@@ -90,13 +90,9 @@ func decodeStats(row profiledb.ProfileVideoStat) po.VideoStats {
 	}
 }
 
-// joinedStats decodes counters of a LEFT JOIN; all nil when the video has none.
-func joinedStats(likes, bookmarks, watchers, seconds, version *int64, updatedAt *time.Time) po.VideoStats {
-	if version == nil {
-		return po.VideoStats{}
-	}
+// joinedStats decodes counters of a LEFT JOIN; zeros when the video has none.
+func joinedStats(likes, bookmarks, watchers, seconds, version int64, updatedAt time.Time) po.VideoStats {
 	return po.VideoStats{
-		LikeCount: *likes, BookmarkCount: *bookmarks, UniqueWatchers: *watchers, TotalWatchSeconds: *seconds,
-		Version: *version, UpdatedAt: updatedAt.UTC(),
+		LikeCount: likes, BookmarkCount: bookmarks, UniqueWatchers: watchers, TotalWatchSeconds: seconds, Version: version, UpdatedAt: updatedAt.UTC(),
 	}
 }

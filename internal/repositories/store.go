@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -65,15 +69,33 @@ type TxOptions struct {
 	StatementTimeout, LockTimeout time.Duration
 	// MaxAttempts counts the first run; serialization failures and deadlocks are run again.
 	MaxAttempts int
+	// Settled: the connections of the pool have SessionSettings already. Behind a transaction pooler each transaction
+	// brings them along.
+	Settled bool
+}
+
+// SessionSettings are what every statement of the service runs under.
+func (o TxOptions) SessionSettings() map[string]string {
+	settings := map[string]string{
+		"statement_timeout": strconv.FormatInt(o.StatementTimeout.Milliseconds(), 10),
+		"lock_timeout":      strconv.FormatInt(o.LockTimeout.Milliseconds(), 10),
+	}
+	maps.Copy(settings, plannerSettings)
+	return settings
 }
 
 // Store runs transactions on a pool. Safe for concurrent use.
 type Store struct {
-	pool  *pgxpool.Pool
-	opts  TxOptions
-	waker Waker
-	// The unchanging part of each kind of prelude.
-	writing, reading, queueing []statement
+	pool                       *pgxpool.Pool
+	opts                       TxOptions
+	waker                      Waker
+	writing, reading, queueing prelude
+}
+
+// prelude is what a kind of transaction begins with, before it says who it acts for. set are more settings of its own.
+type prelude struct {
+	statements []statement
+	set        string
 }
 
 // Waker tells publishers that events were committed. Wake neither blocks nor fails; a lost call costs a delay.
@@ -87,16 +109,26 @@ func (NoWaker) Wake() {}
 
 // NewStore uses the pool; the caller closes it.
 func NewStore(pool *pgxpool.Pool, opts TxOptions, waker Waker) *Store {
-	limits := fmt.Sprintf("select set_config('statement_timeout', '%d', true), set_config('lock_timeout', '%d', true), ",
-		opts.StatementTimeout.Milliseconds(), opts.LockTimeout.Milliseconds()) + PlannerSettings
-	set := func(more string) statement { return statement{sql: limits + more, exec: true} }
+	var settling []statement
+	if !opts.Settled {
+		settling = []statement{{sql: "select " + setting(opts.SessionSettings()), exec: true}}
+	}
 	return &Store{
 		pool: pool, opts: opts, waker: waker,
-		writing: []statement{beginning, set("")},
-		reading: []statement{set(", set_config('transaction_read_only', 'on', true)")},
+		writing: prelude{statements: append([]statement{beginning}, settling...)},
+		reading: prelude{statements: settling, set: ", set_config('transaction_read_only', 'on', true)"},
 		// A crash of the server may undo the last moments of a transaction on the queue, which must do no harm.
-		queueing: []statement{beginning, set(", set_config('synchronous_commit', 'off', true)")},
+		queueing: prelude{statements: append([]statement{beginning}, settling...), set: ", set_config('synchronous_commit', 'off', true)"},
 	}
+}
+
+// setting is a list of calls, in the order of the names.
+func setting(settings map[string]string) string {
+	var calls []string
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		calls = append(calls, "set_config('"+name+"', '"+settings[name]+"', true)")
+	}
+	return strings.Join(calls, ", ")
 }
 
 var (
@@ -104,36 +136,42 @@ var (
 	committing = statement{sql: "commit", exec: true}
 )
 
-// PlannerSettings hold in every transaction: a statement has one plan, made once, whatever is known of its tables that
-// day, namely by the index it is written for. Statistics would now and then rather scan a table that is empty today, or
-// sort all of a user's rows, and such a plan would be kept. What cannot be done without a sort or a hash (the recount)
-// is priced so high then that it would be compiled first; nothing here is worth that.
-const PlannerSettings = "set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true), " +
-	"set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), " +
-	"set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
-
-// acting says who the transaction works for; row level security admits the rows of those users only (S94).
-func acting(role, user, users string) statement {
-	return statement{
-		sql:  "select set_config('app.role', $1, true), set_config('app.user_id', $2, true), set_config('app.user_ids', $3, true)",
-		args: []any{role, user, users}, exec: true,
-	}
+// plannerSettings hold for every statement: it has one plan, made once, whatever is known of its tables that day, namely
+// by the index it is written for. Statistics would now and then rather scan a table that is empty today, or sort all of a
+// user's rows, and such a plan would be kept. What cannot be done without a sort or a hash (the recount) is priced so
+// high then that it would be compiled first; nothing here is worth that.
+var plannerSettings = map[string]string{
+	"plan_cache_mode": "force_generic_plan", "jit": "off", "enable_seqscan": "off", "enable_bitmapscan": "off",
+	"enable_sort": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_memoize": "off",
 }
 
-func actingAs(actor models.Actor) statement {
-	if actor.IsService() {
-		return acting("service", "", "")
-	}
-	return acting("user", actor.User.String(), "")
+// PlannerSettings are the calls that make the planner's settings hold until the end of a transaction.
+func PlannerSettings() string { return setting(plannerSettings) }
+
+// actor is who a transaction works for; row level security admits the rows of those users only (S94).
+type actor struct{ role, user, users string }
+
+func (p prelude) of(a actor) []statement {
+	return append(p.statements[:len(p.statements):len(p.statements)], statement{
+		sql:  "select set_config('app.role', $1, true), set_config('app.user_id', $2, true), set_config('app.user_ids', $3, true)" + p.set,
+		args: []any{a.role, a.user, a.users}, exec: true,
+	})
 }
 
-func actingFor(users []models.UserID) statement {
+func actingAs(a models.Actor) actor {
+	if a.IsService() {
+		return actor{role: "service"}
+	}
+	return actor{role: "user", user: a.User.String()}
+}
+
+func actingFor(users []models.UserID) actor {
 	const size = 37
 	list := make([]byte, 0, len(users)*size)
 	for _, u := range users {
 		list = append(append(list, u.String()...), ',')
 	}
-	return acting("users", "", string(list))
+	return actor{role: "users", users: string(list)}
 }
 
 // Write runs fn in a read-write READ COMMITTED transaction and commits when it returns nil. After a
@@ -141,28 +179,28 @@ func actingFor(users []models.UserID) statement {
 // rolls back. Errors: fn's own; models.ErrTransactionConflict when every attempt collided;
 // models.ErrUnavailable, ErrDeadlineExceeded and ErrCancelled from the database and ctx.
 func (s *Store) Write(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *Tx) error) error {
-	return s.run(ctx, s.writing, actingAs(actor), fn)
+	return s.run(ctx, s.writing.of(actingAs(actor)), fn)
 }
 
 // WriteFor is Write on behalf of all of users, and of nobody else.
 func (s *Store) WriteFor(ctx context.Context, users []models.UserID, fn func(ctx context.Context, tx *Tx) error) error {
-	return s.run(ctx, s.writing, actingFor(users), fn)
+	return s.run(ctx, s.writing.of(actingFor(users)), fn)
 }
 
 // Read runs fn read-only, without a transaction around its statements: each round trip has a snapshot of its own, as
 // each statement has in READ COMMITTED. A single statement is a single round trip. Errors as with Write.
 func (s *Store) Read(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *Tx) error) error {
-	return s.run(ctx, s.reading, actingAs(actor), fn)
+	return s.run(ctx, s.reading.of(actingAs(actor)), fn)
 }
 
 // Queue is Write without waiting for the disk.
 func (s *Store) Queue(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	return s.run(ctx, s.queueing, actingAs(models.ServiceActor), fn)
+	return s.run(ctx, s.queueing.of(actingAs(models.ServiceActor)), fn)
 }
 
-func (s *Store) run(ctx context.Context, start []statement, actor statement, fn func(ctx context.Context, tx *Tx) error) error {
+func (s *Store) run(ctx context.Context, start []statement, fn func(ctx context.Context, tx *Tx) error) error {
 	for attempt := 1; ; attempt++ {
-		err := s.once(ctx, start, actor, fn)
+		err := s.once(ctx, start, fn)
 		if err == nil || !isCollision(err) {
 			return err
 		}
@@ -177,14 +215,14 @@ func (s *Store) run(ctx context.Context, start []statement, actor statement, fn 
 	}
 }
 
-func (s *Store) once(ctx context.Context, start []statement, actor statement, fn func(ctx context.Context, tx *Tx) error) error {
+func (s *Store) once(ctx context.Context, start []statement, fn func(ctx context.Context, tx *Tx) error) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return translate(err)
 	}
 	defer conn.Release()
 	var wroteEvents bool
-	if err := translate(transact(ctx, conn.Conn(), start, actor, &wroteEvents, fn)); err != nil {
+	if err := translate(transact(ctx, conn.Conn(), start, &wroteEvents, fn)); err != nil {
 		return ofContext(ctx, err)
 	}
 	if wroteEvents {
@@ -203,8 +241,8 @@ func ofContext(ctx context.Context, err error) error {
 
 // transact runs fn in a transaction on conn. Nothing stays on the connection afterwards: every setting is local, so
 // that it works through a transaction pooler.
-func transact(ctx context.Context, conn *pgx.Conn, start []statement, actor statement, wrote *bool, fn func(ctx context.Context, tx *Tx) error) error {
-	p := &pipe{conn: conn, prelude: append(start[:len(start):len(start)], actor), stateless: start[0].sql != beginning.sql}
+func transact(ctx context.Context, conn *pgx.Conn, start []statement, wrote *bool, fn func(ctx context.Context, tx *Tx) error) error {
+	p := &pipe{conn: conn, prelude: start, stateless: start[0].sql != beginning.sql}
 	defer p.drop()
 	err := fn(ctx, newTx(p, p, wrote))
 	if err == nil && p.stateless {
@@ -243,10 +281,9 @@ func rollback(ctx context.Context, conn *pgx.Conn) {
 
 func newTx(db profiledb.DBTX, p *pipe, wrote *bool) *Tx {
 	q := profiledb.New(db)
-	return &Tx{
+	t := &Tx{
 		Profiles:    profileRepo{q},
 		UserStats:   userStatsRepo{q},
-		Engagements: engagementRepo{q},
 		WatchLogs:   watchLogRepo{q},
 		Videos:      videoProjectionRepo{q},
 		VideoStats:  videoStatsRepo{q},
@@ -260,6 +297,8 @@ func newTx(db profiledb.DBTX, p *pipe, wrote *bool) *Tx {
 		pipe:        p,
 		wrote:       wrote,
 	}
+	t.Engagements = engagementRepo{q, t}
+	return t
 }
 
 // jitter waits 0-5 ms after the first collision and up to twice as long after each further one.

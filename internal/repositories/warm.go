@@ -24,14 +24,14 @@ var errWarm = errors.New("nothing was to be done")
 func Warm(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
 	defer cancel()
-	store := NewStore(nil, TxOptions{}, NoWaker{})
+	store := NewStore(nil, TxOptions{Settled: true}, NoWaker{})
 	var wrote bool
 	nobody := []models.UserID{}
 	for _, err := range []error{
-		transact(ctx, conn, store.writing, actingFor(nobody), &wrote, func(ctx context.Context, tx *Tx) error {
+		transact(ctx, conn, store.writing.of(actingFor(nobody)), &wrote, func(ctx context.Context, tx *Tx) error {
 			return errors.Join(errWarm, tx.Together(ctx, rehearsal(ctx)...))
 		}),
-		transact(ctx, conn, store.reading, actingAs(models.ServiceActor), &wrote, func(ctx context.Context, tx *Tx) error {
+		transact(ctx, conn, store.reading.of(actingAs(models.ServiceActor)), &wrote, func(ctx context.Context, tx *Tx) error {
 			return errors.Join(errWarm, tx.Together(ctx, glances(ctx)...))
 		}),
 	} {

@@ -76,42 +76,30 @@ SELECT d.ordinal::int                                    AS ordinal,
        coalesce(d.counted, false)::bool                  AS counted
 FROM decided d;
 
--- State and counters of distinct videos for one user, in no particular order (S18); zeros for what is not there.
--- name: BatchGetFavorites :many
-SELECT i.video_id::uuid  AS video_id,
-       coalesce(l.at, '0001-01-01 00:00:00+00')::timestamptz         AS liked_at,
-       coalesce(b.at, '0001-01-01 00:00:00+00')::timestamptz         AS bookmarked_at,
-       coalesce(s.like_count, 0)::bigint        AS like_count,
-       coalesce(s.bookmark_count, 0)::bigint    AS bookmark_count,
-       coalesce(s.unique_watchers, 0)::bigint   AS unique_watchers,
-       coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
-       coalesce(s.stats_version, 0)::bigint     AS stats_version,
-       coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
-FROM (SELECT unnest(@video_ids::uuid[]) AS video_id) i
-LEFT JOIN LATERAL (
-    SELECT CASE WHEN r.deleted_at IS NULL THEN r.engaged_at END AS at FROM profile.engagements r
-    WHERE r.user_id = @user_id AND r.video_id = i.video_id AND r.engagement_type = 'like' LIMIT 1) l ON true
-LEFT JOIN LATERAL (
-    SELECT CASE WHEN r.deleted_at IS NULL THEN r.engaged_at END AS at FROM profile.engagements r
-    WHERE r.user_id = @user_id AND r.video_id = i.video_id AND r.engagement_type = 'bookmark' LIMIT 1) b ON true
-LEFT JOIN LATERAL (
-    SELECT t.like_count, t.bookmark_count, t.unique_watchers, t.total_watch_seconds, t.stats_version, t.updated_at
-    FROM profile.video_stats t WHERE t.video_id = i.video_id LIMIT 1) s ON true;
+-- The likes and bookmarks a user has or had of distinct videos, in no particular order (S18). Nothing is asked of
+-- deleted_at that would let an index of lists, which knows only the user, answer.
+-- name: GetFavorites :many
+SELECT e.video_id, e.engagement_type, e.engaged_at, (e.deleted_at IS NULL)::bool AS active
+FROM profile.engagements e
+WHERE e.user_id = @user_id AND e.video_id = ANY (@video_ids::uuid[]) AND e.engagement_type = ANY (ARRAY['bookmark', 'like']);
 
--- One page below a key: of the newest of each kind, the newest. Video columns are NULL where the projection has no row.
+-- One page below a key: of the newest of each kind, the newest. Where the projection has no row, version is 0. Each video is
+-- looked up by its key and nothing else.
 -- name: ListFavorites :many
 SELECT f.video_id, f.engagement_type, f.engaged_at, f.updated_at, f.availability::text AS availability,
        f.uploader_id, f.title, f.description, f.duration_micros, f.thumbnail_url, f.hls_master_playlist,
        f.status, f.visibility_status, f.published_at, f.version, f.video_updated_at,
-       s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version,
-       s.updated_at AS stats_updated_at
+       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
+       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
+       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
 FROM (
     (SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
             coalesce(v.availability, 'unknown') AS availability,
             v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-            v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at
+            v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
+            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at
      FROM profile.engagements e
-     LEFT JOIN profile.videos_projection v ON v.video_id = e.video_id
+     LEFT JOIN LATERAL (SELECT * FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
      WHERE e.user_id = @user_id
        AND e.engagement_type = 'like'
        AND e.deleted_at IS NULL
@@ -125,9 +113,10 @@ FROM (
     (SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
             coalesce(v.availability, 'unknown') AS availability,
             v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-            v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at
+            v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
+            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at
      FROM profile.engagements e
-     LEFT JOIN profile.videos_projection v ON v.video_id = e.video_id
+     LEFT JOIN LATERAL (SELECT * FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
      WHERE e.user_id = @user_id
        AND e.engagement_type = 'bookmark'
        AND e.deleted_at IS NULL
@@ -139,7 +128,7 @@ FROM (
      LIMIT @page_size::int)
     ORDER BY engaged_at DESC, video_id DESC, engagement_type DESC
     LIMIT @page_size::int) f
-LEFT JOIN profile.video_stats s ON s.video_id = f.video_id
+LEFT JOIN LATERAL (SELECT * FROM profile.video_stats t WHERE t.video_id = f.video_id LIMIT 1) s ON true
 ORDER BY f.engaged_at DESC, f.video_id DESC, f.engagement_type DESC;
 
 -- As ListFavorites, of one type.
@@ -147,12 +136,14 @@ ORDER BY f.engaged_at DESC, f.video_id DESC, f.engagement_type DESC;
 SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
        coalesce(v.availability, 'unknown')::text AS availability,
        v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-       v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at,
-       s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version,
-       s.updated_at AS stats_updated_at
+       v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
+            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at,
+       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
+       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
+       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
 FROM profile.engagements e
-LEFT JOIN profile.videos_projection v ON v.video_id = e.video_id
-LEFT JOIN profile.video_stats s ON s.video_id = e.video_id
+LEFT JOIN LATERAL (SELECT * FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
+LEFT JOIN LATERAL (SELECT * FROM profile.video_stats t WHERE t.video_id = e.video_id LIMIT 1) s ON true
 WHERE e.user_id = @user_id
   AND e.engagement_type = @engagement_type
   AND e.deleted_at IS NULL
@@ -166,7 +157,7 @@ LIMIT @page_size::int;
 -- name: CountFavorites :one
 SELECT count(*)
 FROM profile.engagements e
-LEFT JOIN profile.videos_projection v ON v.video_id = e.video_id
+LEFT JOIN LATERAL (SELECT * FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
 WHERE e.user_id = @user_id
   AND (@engagement_type::text = '' OR e.engagement_type = @engagement_type)
   AND e.deleted_at IS NULL

@@ -1,24 +1,27 @@
--- Writes events and their deliveries. The users are locked, so ids grow in version order per user.
+-- Writes events and their deliveries. The users are locked, so ids, which are given out in this order, grow in version
+-- order per user. Both tables are written from one list: nothing has to be joined.
 -- name: InsertEvents :exec
-WITH input AS (
-    SELECT unnest(@event_ids::uuid[])       AS event_id,
-           unnest(@aggregate_types::text[]) AS aggregate_type,
-           unnest(@aggregate_ids::uuid[])   AS aggregate_id,
-           unnest(@event_types::text[])     AS event_type,
-           unnest(@ordering_keys::uuid[])   AS ordering_key,
-           unnest(@versions::bigint[])      AS version,
-           unnest(@payloads::bytea[])       AS payload,
-           unnest(@headers::text[])         AS headers,
-           unnest(@occurred_ats::timestamptz[]) AS occurred_at,
-           unnest(@lanes::int[])            AS lane),
+WITH input AS MATERIALIZED (
+    SELECT nextval('profile.outbox_events_id_seq') AS id, s.*
+    FROM (SELECT i.*, (floor(extract(epoch FROM n.now) / 86400)::bigint % 10)::smallint AS slot, n.now
+          FROM (SELECT unnest(@event_ids::uuid[])       AS event_id,
+                       unnest(@aggregate_types::text[]) AS aggregate_type,
+                       unnest(@aggregate_ids::uuid[])   AS aggregate_id,
+                       unnest(@event_types::text[])     AS event_type,
+                       unnest(@ordering_keys::uuid[])   AS ordering_key,
+                       unnest(@versions::bigint[])      AS version,
+                       unnest(@payloads::bytea[])       AS payload,
+                       unnest(@headers::text[])         AS headers,
+                       unnest(@occurred_ats::timestamptz[]) AS occurred_at,
+                       unnest(@lanes::int[])            AS lane) i,
+               (SELECT profile.clock_now() AS now) n
+          ORDER BY i.ordering_key, i.version) s),
 events AS (
     INSERT INTO profile.outbox_events
-        (event_id, aggregate_type, aggregate_id, event_type, ordering_key, version, payload, headers, occurred_at)
-    SELECT event_id, aggregate_type, aggregate_id, event_type, ordering_key, version, payload, headers::jsonb, occurred_at
-    FROM input
-    ORDER BY ordering_key, version
-    RETURNING id, slot, event_id)
-INSERT INTO profile.outbox_deliveries (id, slot, lane, ordering_key)
-SELECT e.id, e.slot, i.lane::smallint, i.ordering_key
-FROM events e
-JOIN input i ON i.event_id = e.event_id;
+        (slot, id, event_id, aggregate_type, aggregate_id, event_type, ordering_key, version, payload, headers, occurred_at, created_at)
+    OVERRIDING SYSTEM VALUE
+    SELECT slot, id, event_id, aggregate_type, aggregate_id, event_type, ordering_key, version, payload, headers::jsonb, occurred_at, now
+    FROM input)
+INSERT INTO profile.outbox_deliveries (id, slot, lane, ordering_key, available_at)
+SELECT id, slot, lane::smallint, ordering_key, now
+FROM input;

@@ -33,18 +33,15 @@ ORDER BY user_id
 ON CONFLICT (user_id) DO NOTHING
 RETURNING user_id, profile.clock_now()::timestamptz AS now;
 
--- The rows are locked. event_seq becomes the version of the user's last event of this batch.
+-- The rows are locked. event_seq becomes the version of the user's last event of this batch. The rows are found by their
+-- key, and what moves them by its place: a join could begin with the table, and would, when it was empty the day the plan
+-- was made.
 -- name: AdvanceUsers :many
 UPDATE profile.user_stats AS s
-SET like_count     = s.like_count + d.likes,
-    bookmark_count = s.bookmark_count + d.bookmarks,
-    watched_count  = s.watched_count + d.watched,
-    event_seq      = s.event_seq + d.events,
+SET like_count     = s.like_count + (@likes::bigint[])[array_position(@user_ids::uuid[], s.user_id)],
+    bookmark_count = s.bookmark_count + (@bookmarks::bigint[])[array_position(@user_ids::uuid[], s.user_id)],
+    watched_count  = s.watched_count + (@watched::bigint[])[array_position(@user_ids::uuid[], s.user_id)],
+    event_seq      = s.event_seq + (@events::bigint[])[array_position(@user_ids::uuid[], s.user_id)],
     updated_at     = profile.clock_now()
-FROM (SELECT unnest(@user_ids::uuid[])     AS user_id,
-             unnest(@likes::bigint[])      AS likes,
-             unnest(@bookmarks::bigint[])  AS bookmarks,
-             unnest(@watched::bigint[])    AS watched,
-             unnest(@events::bigint[])     AS events) AS d
-WHERE s.user_id = d.user_id
+WHERE s.user_id = ANY (@user_ids::uuid[])
 RETURNING s.user_id, s.event_seq;

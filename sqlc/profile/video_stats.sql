@@ -1,19 +1,14 @@
--- Moves counters of distinct videos that have a row, in the order given, which must be that of the keys: rows are
--- locked as they are met, and a nested loop over the input is the only plan left (S17).
+-- Moves counters of distinct videos that have a row. The index gives them in the order of their keys, and so they are
+-- locked (S17). See AdvanceUsers.
 -- name: AdvanceVideos :many
 UPDATE profile.video_stats AS s
-SET like_count          = s.like_count + d.likes,
-    bookmark_count      = s.bookmark_count + d.bookmarks,
-    unique_watchers     = s.unique_watchers + d.watchers,
-    total_watch_seconds = s.total_watch_seconds + d.seconds,
+SET like_count          = s.like_count + (@likes::bigint[])[array_position(@video_ids::uuid[], s.video_id)],
+    bookmark_count      = s.bookmark_count + (@bookmarks::bigint[])[array_position(@video_ids::uuid[], s.video_id)],
+    unique_watchers     = s.unique_watchers + (@watchers::bigint[])[array_position(@video_ids::uuid[], s.video_id)],
+    total_watch_seconds = s.total_watch_seconds + (@seconds::bigint[])[array_position(@video_ids::uuid[], s.video_id)],
     stats_version       = s.stats_version + 1,
     updated_at          = profile.clock_now()
-FROM (SELECT unnest(@video_ids::uuid[])    AS video_id,
-             unnest(@likes::bigint[])      AS likes,
-             unnest(@bookmarks::bigint[])  AS bookmarks,
-             unnest(@watchers::bigint[])   AS watchers,
-             unnest(@seconds::bigint[])    AS seconds) AS d
-WHERE s.video_id = d.video_id
+WHERE s.video_id = ANY (@video_ids::uuid[])
 RETURNING s.video_id, s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds,
           s.stats_version, s.updated_at;
 
@@ -26,9 +21,9 @@ ON CONFLICT (video_id) DO NOTHING;
 
 -- Rows exist only for videos somebody touched.
 -- name: BatchGetVideoStats :many
-SELECT s.video_id, s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version, s.updated_at
-FROM (SELECT unnest(@video_ids::uuid[]) AS video_id) i
-CROSS JOIN LATERAL (SELECT * FROM profile.video_stats t WHERE t.video_id = i.video_id LIMIT 1) s;
+SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at
+FROM profile.video_stats
+WHERE video_id = ANY (@video_ids::uuid[]);
 
 -- Videos whose counters differ from a recount (S42); none when all is well.
 -- name: FindStatsDrift :many

@@ -43,12 +43,14 @@ SET position_seconds      = excluded.position_seconds,
 SELECT sqlc.embed(w),
        coalesce(v.availability, 'unknown')::text AS availability,
        v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-       v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at,
-       s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version,
-       s.updated_at AS stats_updated_at
+       v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
+       coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at,
+       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
+       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
+       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
 FROM profile.watch_logs w
-LEFT JOIN profile.videos_projection v ON v.video_id = w.video_id
-LEFT JOIN profile.video_stats s ON s.video_id = w.video_id
+LEFT JOIN LATERAL (SELECT * FROM profile.videos_projection p WHERE p.video_id = w.video_id LIMIT 1) v ON true
+LEFT JOIN LATERAL (SELECT * FROM profile.video_stats t WHERE t.video_id = w.video_id LIMIT 1) s ON true
 WHERE w.user_id = @user_id
   AND w.qualified_at IS NOT NULL
   AND w.expires_at > (SELECT profile.clock_now())

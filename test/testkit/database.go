@@ -164,5 +164,5 @@ func (d *Database) Explain(t testing.TB, sql string, args ...any) string {
 // Reading runs fn as the owner in a transaction with the planner settings of the service's reads.
 func (d *Database) Reading(t testing.TB, fn func(pgx.Tx) error) error {
 	t.Helper()
-	return pgx.BeginTxFunc(t.Context(), d.Owner, pgx.TxOptions{BeginQuery: "begin; select " + repositories.PlannerSettings}, fn)
+	return pgx.BeginTxFunc(t.Context(), d.Owner, pgx.TxOptions{BeginQuery: "begin; select " + repositories.PlannerSettings()}, fn)
 }

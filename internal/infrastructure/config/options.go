@@ -76,6 +76,7 @@ func TxOptions(c *confpb.Data_Postgres) repositories.TxOptions {
 		StatementTimeout: c.GetStatementTimeout().AsDuration(),
 		LockTimeout:      c.GetLockTimeout().AsDuration(),
 		MaxAttempts:      int(c.GetMaxAttempts()),
+		Settled:          c.GetQueryMode() == "cache_statement",
 	}
 }
 

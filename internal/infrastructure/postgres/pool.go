@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,15 +35,20 @@ func NewPool(ctx context.Context, conf *confpb.Data_Postgres) (pool *pgxpool.Poo
 	if err != nil {
 		return nil, nil, errDSN
 	}
+	given := maps.Clone(config.ConnConfig.RuntimeParams)
 	config.MaxConns = conf.GetMaxConns()
 	config.MinConns = min(conf.GetMinConns(), conf.GetMaxConns())
 	config.ConnConfig.ConnectTimeout = connectTimeout
 	config.ConnConfig.BuildContextWatcherHandler = keepConnection
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
 	config.AfterConnect = prepareConnection
-	if conf.GetQueryMode() == "exec" {
+	maps.Copy(config.ConnConfig.RuntimeParams, repositories.TxOptions{
+		StatementTimeout: conf.GetStatementTimeout().AsDuration(), LockTimeout: conf.GetLockTimeout().AsDuration(),
+	}.SessionSettings())
+	if conf.GetQueryMode() == "exec" { // behind a pooler: nothing of a session's can be relied on, nor prepared
+		config.ConnConfig.RuntimeParams = given
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-		config.AfterConnect = registerTypes // there is nothing to prepare behind a pooler
+		config.AfterConnect = registerTypes
 	}
 	if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, nil, fmt.Errorf("open database pool: %w", err)

@@ -47,6 +47,15 @@ type FavoriteState struct {
 	Stats                 VideoStats
 }
 
+// Mark says since when the video is liked or bookmarked.
+func (s *FavoriteState) Mark(t models.FavoriteType, at time.Time) {
+	if t == models.Bookmark {
+		s.BookmarkedAt = &at
+	} else {
+		s.LikedAt = &at
+	}
+}
+
 // Favorite is an active like or bookmark in a list.
 type Favorite struct {
 	Type      models.FavoriteType

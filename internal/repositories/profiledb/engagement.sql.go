@@ -12,80 +12,10 @@ import (
 	"github.com/google/uuid"
 )
 
-const batchGetFavorites = `-- name: BatchGetFavorites :many
-SELECT i.video_id::uuid  AS video_id,
-       coalesce(l.at, '0001-01-01 00:00:00+00')::timestamptz         AS liked_at,
-       coalesce(b.at, '0001-01-01 00:00:00+00')::timestamptz         AS bookmarked_at,
-       coalesce(s.like_count, 0)::bigint        AS like_count,
-       coalesce(s.bookmark_count, 0)::bigint    AS bookmark_count,
-       coalesce(s.unique_watchers, 0)::bigint   AS unique_watchers,
-       coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
-       coalesce(s.stats_version, 0)::bigint     AS stats_version,
-       coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
-FROM (SELECT unnest($1::uuid[]) AS video_id) i
-LEFT JOIN LATERAL (
-    SELECT CASE WHEN r.deleted_at IS NULL THEN r.engaged_at END AS at FROM profile.engagements r
-    WHERE r.user_id = $2 AND r.video_id = i.video_id AND r.engagement_type = 'like' LIMIT 1) l ON true
-LEFT JOIN LATERAL (
-    SELECT CASE WHEN r.deleted_at IS NULL THEN r.engaged_at END AS at FROM profile.engagements r
-    WHERE r.user_id = $2 AND r.video_id = i.video_id AND r.engagement_type = 'bookmark' LIMIT 1) b ON true
-LEFT JOIN LATERAL (
-    SELECT t.like_count, t.bookmark_count, t.unique_watchers, t.total_watch_seconds, t.stats_version, t.updated_at
-    FROM profile.video_stats t WHERE t.video_id = i.video_id LIMIT 1) s ON true
-`
-
-type BatchGetFavoritesParams struct {
-	VideoIDs []uuid.UUID
-	UserID   uuid.UUID
-}
-
-type BatchGetFavoritesRow struct {
-	VideoID           uuid.UUID
-	LikedAt           time.Time
-	BookmarkedAt      time.Time
-	LikeCount         int64
-	BookmarkCount     int64
-	UniqueWatchers    int64
-	TotalWatchSeconds int64
-	StatsVersion      int64
-	StatsUpdatedAt    time.Time
-}
-
-// State and counters of distinct videos for one user, in no particular order (S18); zeros for what is not there.
-func (q *Queries) BatchGetFavorites(ctx context.Context, arg BatchGetFavoritesParams) ([]BatchGetFavoritesRow, error) {
-	rows, err := q.db.Query(ctx, batchGetFavorites, arg.VideoIDs, arg.UserID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []BatchGetFavoritesRow
-	for rows.Next() {
-		var i BatchGetFavoritesRow
-		if err := rows.Scan(
-			&i.VideoID,
-			&i.LikedAt,
-			&i.BookmarkedAt,
-			&i.LikeCount,
-			&i.BookmarkCount,
-			&i.UniqueWatchers,
-			&i.TotalWatchSeconds,
-			&i.StatsVersion,
-			&i.StatsUpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const countFavorites = `-- name: CountFavorites :one
 SELECT count(*)
 FROM profile.engagements e
-LEFT JOIN profile.videos_projection v ON v.video_id = e.video_id
+LEFT JOIN LATERAL (SELECT video_id, uploader_id, title, description, duration_micros, thumbnail_url, hls_master_playlist, status, visibility_status, published_at, version, created_version, deleted_version, uploader_version, title_version, description_version, duration_version, thumbnail_version, playlist_version, status_version, visibility_version, published_version, availability, created_at, updated_at FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
 WHERE e.user_id = $1
   AND ($2::text = '' OR e.engagement_type = $2)
   AND e.deleted_at IS NULL
@@ -107,19 +37,66 @@ func (q *Queries) CountFavorites(ctx context.Context, arg CountFavoritesParams) 
 	return count, err
 }
 
+const getFavorites = `-- name: GetFavorites :many
+SELECT e.video_id, e.engagement_type, e.engaged_at, (e.deleted_at IS NULL)::bool AS active
+FROM profile.engagements e
+WHERE e.user_id = $1 AND e.video_id = ANY ($2::uuid[]) AND e.engagement_type = ANY (ARRAY['bookmark', 'like'])
+`
+
+type GetFavoritesParams struct {
+	UserID   uuid.UUID
+	VideoIDs []uuid.UUID
+}
+
+type GetFavoritesRow struct {
+	VideoID        uuid.UUID
+	EngagementType string
+	EngagedAt      time.Time
+	Active         bool
+}
+
+// The likes and bookmarks a user has or had of distinct videos, in no particular order (S18). Nothing is asked of
+// deleted_at that would let an index of lists, which knows only the user, answer.
+func (q *Queries) GetFavorites(ctx context.Context, arg GetFavoritesParams) ([]GetFavoritesRow, error) {
+	rows, err := q.db.Query(ctx, getFavorites, arg.UserID, arg.VideoIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GetFavoritesRow
+	for rows.Next() {
+		var i GetFavoritesRow
+		if err := rows.Scan(
+			&i.VideoID,
+			&i.EngagementType,
+			&i.EngagedAt,
+			&i.Active,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listFavorites = `-- name: ListFavorites :many
 SELECT f.video_id, f.engagement_type, f.engaged_at, f.updated_at, f.availability::text AS availability,
        f.uploader_id, f.title, f.description, f.duration_micros, f.thumbnail_url, f.hls_master_playlist,
        f.status, f.visibility_status, f.published_at, f.version, f.video_updated_at,
-       s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version,
-       s.updated_at AS stats_updated_at
+       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
+       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
+       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
 FROM (
     (SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
             coalesce(v.availability, 'unknown') AS availability,
             v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-            v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at
+            v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
+            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at
      FROM profile.engagements e
-     LEFT JOIN profile.videos_projection v ON v.video_id = e.video_id
+     LEFT JOIN LATERAL (SELECT video_id, uploader_id, title, description, duration_micros, thumbnail_url, hls_master_playlist, status, visibility_status, published_at, version, created_version, deleted_version, uploader_version, title_version, description_version, duration_version, thumbnail_version, playlist_version, status_version, visibility_version, published_version, availability, created_at, updated_at FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
      WHERE e.user_id = $2
        AND e.engagement_type = 'like'
        AND e.deleted_at IS NULL
@@ -133,9 +110,10 @@ FROM (
     (SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
             coalesce(v.availability, 'unknown') AS availability,
             v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-            v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at
+            v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
+            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at
      FROM profile.engagements e
-     LEFT JOIN profile.videos_projection v ON v.video_id = e.video_id
+     LEFT JOIN LATERAL (SELECT video_id, uploader_id, title, description, duration_micros, thumbnail_url, hls_master_playlist, status, visibility_status, published_at, version, created_version, deleted_version, uploader_version, title_version, description_version, duration_version, thumbnail_version, playlist_version, status_version, visibility_version, published_version, availability, created_at, updated_at FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
      WHERE e.user_id = $2
        AND e.engagement_type = 'bookmark'
        AND e.deleted_at IS NULL
@@ -147,7 +125,7 @@ FROM (
      LIMIT $1::int)
     ORDER BY engaged_at DESC, video_id DESC, engagement_type DESC
     LIMIT $1::int) f
-LEFT JOIN profile.video_stats s ON s.video_id = f.video_id
+LEFT JOIN LATERAL (SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at FROM profile.video_stats t WHERE t.video_id = f.video_id LIMIT 1) s ON true
 ORDER BY f.engaged_at DESC, f.video_id DESC, f.engagement_type DESC
 `
 
@@ -175,17 +153,18 @@ type ListFavoritesRow struct {
 	Status            *string
 	VisibilityStatus  *string
 	PublishedAt       *time.Time
-	Version           *int64
-	VideoUpdatedAt    *time.Time
-	LikeCount         *int64
-	BookmarkCount     *int64
-	UniqueWatchers    *int64
-	TotalWatchSeconds *int64
-	StatsVersion      *int64
-	StatsUpdatedAt    *time.Time
+	Version           int64
+	VideoUpdatedAt    time.Time
+	LikeCount         int64
+	BookmarkCount     int64
+	UniqueWatchers    int64
+	TotalWatchSeconds int64
+	StatsVersion      int64
+	StatsUpdatedAt    time.Time
 }
 
-// One page below a key: of the newest of each kind, the newest. Video columns are NULL where the projection has no row.
+// One page below a key: of the newest of each kind, the newest. Where the projection has no row, version is 0. Each video is
+// looked up by its key and nothing else.
 func (q *Queries) ListFavorites(ctx context.Context, arg ListFavoritesParams) ([]ListFavoritesRow, error) {
 	rows, err := q.db.Query(ctx, listFavorites,
 		arg.PageSize,
@@ -240,12 +219,14 @@ const listFavoritesByType = `-- name: ListFavoritesByType :many
 SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
        coalesce(v.availability, 'unknown')::text AS availability,
        v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-       v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at,
-       s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version,
-       s.updated_at AS stats_updated_at
+       v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
+            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at,
+       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
+       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
+       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
 FROM profile.engagements e
-LEFT JOIN profile.videos_projection v ON v.video_id = e.video_id
-LEFT JOIN profile.video_stats s ON s.video_id = e.video_id
+LEFT JOIN LATERAL (SELECT video_id, uploader_id, title, description, duration_micros, thumbnail_url, hls_master_playlist, status, visibility_status, published_at, version, created_version, deleted_version, uploader_version, title_version, description_version, duration_version, thumbnail_version, playlist_version, status_version, visibility_version, published_version, availability, created_at, updated_at FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
+LEFT JOIN LATERAL (SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at FROM profile.video_stats t WHERE t.video_id = e.video_id LIMIT 1) s ON true
 WHERE e.user_id = $1
   AND e.engagement_type = $2
   AND e.deleted_at IS NULL
@@ -280,14 +261,14 @@ type ListFavoritesByTypeRow struct {
 	Status            *string
 	VisibilityStatus  *string
 	PublishedAt       *time.Time
-	Version           *int64
-	VideoUpdatedAt    *time.Time
-	LikeCount         *int64
-	BookmarkCount     *int64
-	UniqueWatchers    *int64
-	TotalWatchSeconds *int64
-	StatsVersion      *int64
-	StatsUpdatedAt    *time.Time
+	Version           int64
+	VideoUpdatedAt    time.Time
+	LikeCount         int64
+	BookmarkCount     int64
+	UniqueWatchers    int64
+	TotalWatchSeconds int64
+	StatsVersion      int64
+	StatsUpdatedAt    time.Time
 }
 
 // As ListFavorites, of one type.

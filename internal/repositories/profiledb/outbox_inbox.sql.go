@@ -13,28 +13,30 @@ import (
 )
 
 const insertEvents = `-- name: InsertEvents :exec
-WITH input AS (
-    SELECT unnest($1::uuid[])       AS event_id,
-           unnest($2::text[]) AS aggregate_type,
-           unnest($3::uuid[])   AS aggregate_id,
-           unnest($4::text[])     AS event_type,
-           unnest($5::uuid[])   AS ordering_key,
-           unnest($6::bigint[])      AS version,
-           unnest($7::bytea[])       AS payload,
-           unnest($8::text[])         AS headers,
-           unnest($9::timestamptz[]) AS occurred_at,
-           unnest($10::int[])            AS lane),
+WITH input AS MATERIALIZED (
+    SELECT nextval('profile.outbox_events_id_seq') AS id, s.event_id, s.aggregate_type, s.aggregate_id, s.event_type, s.ordering_key, s.version, s.payload, s.headers, s.occurred_at, s.lane, s.slot, s.now
+    FROM (SELECT i.event_id, i.aggregate_type, i.aggregate_id, i.event_type, i.ordering_key, i.version, i.payload, i.headers, i.occurred_at, i.lane, (floor(extract(epoch FROM n.now) / 86400)::bigint % 10)::smallint AS slot, n.now
+          FROM (SELECT unnest($1::uuid[])       AS event_id,
+                       unnest($2::text[]) AS aggregate_type,
+                       unnest($3::uuid[])   AS aggregate_id,
+                       unnest($4::text[])     AS event_type,
+                       unnest($5::uuid[])   AS ordering_key,
+                       unnest($6::bigint[])      AS version,
+                       unnest($7::bytea[])       AS payload,
+                       unnest($8::text[])         AS headers,
+                       unnest($9::timestamptz[]) AS occurred_at,
+                       unnest($10::int[])            AS lane) i,
+               (SELECT profile.clock_now() AS now) n
+          ORDER BY i.ordering_key, i.version) s),
 events AS (
     INSERT INTO profile.outbox_events
-        (event_id, aggregate_type, aggregate_id, event_type, ordering_key, version, payload, headers, occurred_at)
-    SELECT event_id, aggregate_type, aggregate_id, event_type, ordering_key, version, payload, headers::jsonb, occurred_at
-    FROM input
-    ORDER BY ordering_key, version
-    RETURNING id, slot, event_id)
-INSERT INTO profile.outbox_deliveries (id, slot, lane, ordering_key)
-SELECT e.id, e.slot, i.lane::smallint, i.ordering_key
-FROM events e
-JOIN input i ON i.event_id = e.event_id
+        (slot, id, event_id, aggregate_type, aggregate_id, event_type, ordering_key, version, payload, headers, occurred_at, created_at)
+    OVERRIDING SYSTEM VALUE
+    SELECT slot, id, event_id, aggregate_type, aggregate_id, event_type, ordering_key, version, payload, headers::jsonb, occurred_at, now
+    FROM input)
+INSERT INTO profile.outbox_deliveries (id, slot, lane, ordering_key, available_at)
+SELECT id, slot, lane::smallint, ordering_key, now
+FROM input
 `
 
 type InsertEventsParams struct {
@@ -50,7 +52,8 @@ type InsertEventsParams struct {
 	Lanes          []int32
 }
 
-// Writes events and their deliveries. The users are locked, so ids grow in version order per user.
+// Writes events and their deliveries. The users are locked, so ids, which are given out in this order, grow in version
+// order per user. Both tables are written from one list: nothing has to be joined.
 func (q *Queries) InsertEvents(ctx context.Context, arg InsertEventsParams) error {
 	_, err := q.db.Exec(ctx, insertEvents,
 		arg.EventIDs,

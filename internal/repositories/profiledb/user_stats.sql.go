@@ -14,23 +14,18 @@ import (
 
 const advanceUsers = `-- name: AdvanceUsers :many
 UPDATE profile.user_stats AS s
-SET like_count     = s.like_count + d.likes,
-    bookmark_count = s.bookmark_count + d.bookmarks,
-    watched_count  = s.watched_count + d.watched,
-    event_seq      = s.event_seq + d.events,
+SET like_count     = s.like_count + ($1::bigint[])[array_position($2::uuid[], s.user_id)],
+    bookmark_count = s.bookmark_count + ($3::bigint[])[array_position($2::uuid[], s.user_id)],
+    watched_count  = s.watched_count + ($4::bigint[])[array_position($2::uuid[], s.user_id)],
+    event_seq      = s.event_seq + ($5::bigint[])[array_position($2::uuid[], s.user_id)],
     updated_at     = profile.clock_now()
-FROM (SELECT unnest($1::uuid[])     AS user_id,
-             unnest($2::bigint[])      AS likes,
-             unnest($3::bigint[])  AS bookmarks,
-             unnest($4::bigint[])    AS watched,
-             unnest($5::bigint[])     AS events) AS d
-WHERE s.user_id = d.user_id
+WHERE s.user_id = ANY ($2::uuid[])
 RETURNING s.user_id, s.event_seq
 `
 
 type AdvanceUsersParams struct {
-	UserIDs   []uuid.UUID
 	Likes     []int64
+	UserIDs   []uuid.UUID
 	Bookmarks []int64
 	Watched   []int64
 	Events    []int64
@@ -41,11 +36,13 @@ type AdvanceUsersRow struct {
 	EventSeq int64
 }
 
-// The rows are locked. event_seq becomes the version of the user's last event of this batch.
+// The rows are locked. event_seq becomes the version of the user's last event of this batch. The rows are found by their
+// key, and what moves them by its place: a join could begin with the table, and would, when it was empty the day the plan
+// was made.
 func (q *Queries) AdvanceUsers(ctx context.Context, arg AdvanceUsersParams) ([]AdvanceUsersRow, error) {
 	rows, err := q.db.Query(ctx, advanceUsers,
-		arg.UserIDs,
 		arg.Likes,
+		arg.UserIDs,
 		arg.Bookmarks,
 		arg.Watched,
 		arg.Events,

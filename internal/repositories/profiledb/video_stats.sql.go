@@ -13,36 +13,31 @@ import (
 
 const advanceVideos = `-- name: AdvanceVideos :many
 UPDATE profile.video_stats AS s
-SET like_count          = s.like_count + d.likes,
-    bookmark_count      = s.bookmark_count + d.bookmarks,
-    unique_watchers     = s.unique_watchers + d.watchers,
-    total_watch_seconds = s.total_watch_seconds + d.seconds,
+SET like_count          = s.like_count + ($1::bigint[])[array_position($2::uuid[], s.video_id)],
+    bookmark_count      = s.bookmark_count + ($3::bigint[])[array_position($2::uuid[], s.video_id)],
+    unique_watchers     = s.unique_watchers + ($4::bigint[])[array_position($2::uuid[], s.video_id)],
+    total_watch_seconds = s.total_watch_seconds + ($5::bigint[])[array_position($2::uuid[], s.video_id)],
     stats_version       = s.stats_version + 1,
     updated_at          = profile.clock_now()
-FROM (SELECT unnest($1::uuid[])    AS video_id,
-             unnest($2::bigint[])      AS likes,
-             unnest($3::bigint[])  AS bookmarks,
-             unnest($4::bigint[])   AS watchers,
-             unnest($5::bigint[])    AS seconds) AS d
-WHERE s.video_id = d.video_id
+WHERE s.video_id = ANY ($2::uuid[])
 RETURNING s.video_id, s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds,
           s.stats_version, s.updated_at
 `
 
 type AdvanceVideosParams struct {
-	VideoIDs  []uuid.UUID
 	Likes     []int64
+	VideoIDs  []uuid.UUID
 	Bookmarks []int64
 	Watchers  []int64
 	Seconds   []int64
 }
 
-// Moves counters of distinct videos that have a row, in the order given, which must be that of the keys: rows are
-// locked as they are met, and a nested loop over the input is the only plan left (S17).
+// Moves counters of distinct videos that have a row. The index gives them in the order of their keys, and so they are
+// locked (S17). See AdvanceUsers.
 func (q *Queries) AdvanceVideos(ctx context.Context, arg AdvanceVideosParams) ([]ProfileVideoStat, error) {
 	rows, err := q.db.Query(ctx, advanceVideos,
-		arg.VideoIDs,
 		arg.Likes,
+		arg.VideoIDs,
 		arg.Bookmarks,
 		arg.Watchers,
 		arg.Seconds,
@@ -74,9 +69,9 @@ func (q *Queries) AdvanceVideos(ctx context.Context, arg AdvanceVideosParams) ([
 }
 
 const batchGetVideoStats = `-- name: BatchGetVideoStats :many
-SELECT s.video_id, s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version, s.updated_at
-FROM (SELECT unnest($1::uuid[]) AS video_id) i
-CROSS JOIN LATERAL (SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at FROM profile.video_stats t WHERE t.video_id = i.video_id LIMIT 1) s
+SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at
+FROM profile.video_stats
+WHERE video_id = ANY ($1::uuid[])
 `
 
 // Rows exist only for videos somebody touched.

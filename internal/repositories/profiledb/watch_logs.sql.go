@@ -69,12 +69,14 @@ const listWatchHistory = `-- name: ListWatchHistory :many
 SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at,
        coalesce(v.availability, 'unknown')::text AS availability,
        v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-       v.status, v.visibility_status, v.published_at, v.version, v.updated_at AS video_updated_at,
-       s.like_count, s.bookmark_count, s.unique_watchers, s.total_watch_seconds, s.stats_version,
-       s.updated_at AS stats_updated_at
+       v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
+       coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at,
+       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
+       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
+       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
 FROM profile.watch_logs w
-LEFT JOIN profile.videos_projection v ON v.video_id = w.video_id
-LEFT JOIN profile.video_stats s ON s.video_id = w.video_id
+LEFT JOIN LATERAL (SELECT video_id, uploader_id, title, description, duration_micros, thumbnail_url, hls_master_playlist, status, visibility_status, published_at, version, created_version, deleted_version, uploader_version, title_version, description_version, duration_version, thumbnail_version, playlist_version, status_version, visibility_version, published_version, availability, created_at, updated_at FROM profile.videos_projection p WHERE p.video_id = w.video_id LIMIT 1) v ON true
+LEFT JOIN LATERAL (SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at FROM profile.video_stats t WHERE t.video_id = w.video_id LIMIT 1) s ON true
 WHERE w.user_id = $1
   AND w.qualified_at IS NOT NULL
   AND w.expires_at > (SELECT profile.clock_now())
@@ -111,14 +113,14 @@ type ListWatchHistoryRow struct {
 	Status            *string
 	VisibilityStatus  *string
 	PublishedAt       *time.Time
-	Version           *int64
-	VideoUpdatedAt    *time.Time
-	LikeCount         *int64
-	BookmarkCount     *int64
-	UniqueWatchers    *int64
-	TotalWatchSeconds *int64
-	StatsVersion      *int64
-	StatsUpdatedAt    *time.Time
+	Version           int64
+	VideoUpdatedAt    time.Time
+	LikeCount         int64
+	BookmarkCount     int64
+	UniqueWatchers    int64
+	TotalWatchSeconds int64
+	StatsVersion      int64
+	StatsUpdatedAt    time.Time
 }
 
 // One page below a key, of what is in the history and has not expired. Bounds: last_watched_at in

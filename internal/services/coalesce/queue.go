@@ -137,10 +137,22 @@ func (q *Queue[C, R]) enqueue(l *line[C, R]) {
 		l.queued = true
 		q.ready = append(q.ready, l)
 	}
-	if len(q.ready) > 0 && q.writing < q.opts.Writers {
+	if q.wantsWriter() {
 		q.writing++
 		go q.write()
 	}
+}
+
+// wantsWriter: there is something to take, and nobody to take it or more than one batch should have. A second writer
+// that took the half of what waits would only make two small transactions of one.
+func (q *Queue[C, R]) wantsWriter() bool {
+	switch {
+	case len(q.ready) == 0 || q.writing >= q.opts.Writers:
+		return false
+	case q.writing == 0:
+		return true
+	}
+	return len(q.ready) >= q.opts.Batch/2
 }
 
 // leave lets a caller go who has not been answered; a command that is not taken goes too.

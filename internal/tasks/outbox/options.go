@@ -37,6 +37,10 @@ const (
 	// Without one, polling slows down from fastestPoll to slowestPoll while there is nothing.
 	fastestPoll = 2 * time.Millisecond
 	slowestPoll = 250 * time.Millisecond
+	// A read that found this many events was one of a stream of them: the next one waits a moment, so that fewer and
+	// larger visits do. What comes alone does not.
+	thick     = 8
+	gatherGap = 20 * time.Millisecond
 	// Acknowledgements wait this long for more of them, or for the next read.
 	forgetDelay = 20 * time.Millisecond
 	// After a failure of the broker it has to take this many events of a lane before it gets more.

@@ -47,6 +47,8 @@ type pump struct {
 	hungry  bool
 	pollAt  time.Time
 	pollGap time.Duration
+	// gatherUntil: events come thick, and a read waits for more of them.
+	gatherUntil time.Time
 
 	// brokerFailures in a row, and until when nothing is sent. onTrial: a little was sent to see.
 	brokerFailures int
@@ -121,6 +123,8 @@ func (p *pump) nextDeadline() time.Time {
 		next = earliest(next, p.pollAt)
 	case time.Now().Before(held):
 		next = earliest(next, held)
+	case time.Now().Before(p.gatherUntil):
+		next = earliest(next, p.gatherUntil)
 	} // otherwise the window is full, and mail will come
 	if len(p.acknowledged) > 0 {
 		next = earliest(next, latest(p.forgetAt, p.restUntil))
@@ -157,10 +161,11 @@ func (p *pump) wantsVisit(now time.Time) bool {
 	if now.Before(p.restUntil) {
 		return false
 	}
-	if n := len(p.acknowledged); n > 0 && (n >= p.opts.Batch/2 || p.outstanding == 0 || !now.Before(p.forgetAt)) {
+	gathering := now.Before(p.gatherUntil)
+	if n := len(p.acknowledged); n > 0 && (n >= p.opts.Batch/2 || p.outstanding == 0 && !gathering || !now.Before(p.forgetAt)) {
 		return true
 	}
-	return p.hungry && p.room(now) > 0
+	return p.hungry && !gathering && p.room(now) > 0
 }
 
 // room is how many events may be read now. Small gaps are left to grow, so that one visit moves many.
@@ -243,6 +248,9 @@ func (p *pump) accept(ctx context.Context, deliveries []po.Delivery, request po.
 			l.after = max(l.after, p.highest) // nothing below that the snapshot showed is unread
 		}
 		p.hungry = p.hungry || l.more
+	}
+	if len(deliveries) >= thick && !p.hungry {
+		p.gatherUntil = now.Add(gatherGap)
 	}
 	p.schedulePoll(now, len(deliveries) > 0)
 	idle := p.outstanding == 0
