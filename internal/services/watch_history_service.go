@@ -63,18 +63,19 @@ func (s *watchHistoryService) prepare(cmds []command[ProgressReport]) ([]read, a
 	for i, c := range cmds {
 		keys[i], ids[i] = keyOf(c.body), c.body.VideoID
 	}
-	return []read{
-			func(ctx context.Context, tx *repositories.Tx) (err error) {
-				found.before, err = tx.WatchLogs.Get(ctx, keys)
-				return err
-			},
-			func(ctx context.Context, tx *repositories.Tx) (err error) {
-				found.videos, err = tx.Videos.Facts(ctx, ids)
-				return err
-			},
-		}, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.WatchOutcome]) error {
-			return s.apply(ctx, tx, cmds, found, users, places, outcomes)
-		}
+	reads := []read{
+		func(ctx context.Context, tx *repositories.Tx) (err error) {
+			found.before, err = tx.WatchLogs.Get(ctx, keys)
+			return err
+		},
+		func(ctx context.Context, tx *repositories.Tx) (err error) {
+			found.videos, err = tx.Videos.Facts(ctx, ids)
+			return err
+		},
+	}
+	return reads, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.WatchOutcome]) error {
+		return s.apply(ctx, tx, cmds, found, users, places, outcomes)
+	}
 }
 
 // apply merges every report into its row in order, and books the difference between the rows as they were and as they

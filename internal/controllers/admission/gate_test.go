@@ -157,7 +157,7 @@ func TestS91_WhatCannotMakeItsDeadlineIsRefused(t *testing.T) {
 		g, seen := newGate(1, 100, 100)
 		for range 200 { // it learns that a call takes 20 ms
 			leave := enter(t, g, user(1))
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) //nolint:forbidigo // a bubble's time
 			leave()
 		}
 		leave := enter(t, g, user(1))
@@ -220,7 +220,7 @@ func TestA61_AStandstillIsNoticedAndItsEndToo(t *testing.T) {
 			}
 			return err
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) //nolint:forbidigo // a bubble's time
 		before := time.Now()
 		requireOverloaded(t, call())
 		require.Equal(t, before, time.Now())
@@ -237,7 +237,7 @@ func TestA61_AnIdleGateAdmitsAfterALongSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := newGate(8, 10, 100)
 		enter(t, g, user(1))()
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) //nolint:forbidigo // a bubble's time
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		for n := range 8 {
@@ -271,7 +271,7 @@ func TestA61_SlotsAreNeverExceededNorLost(t *testing.T) {
 					defer cancel()
 					leave, err := g.Enter(ctx, user(v.user))
 					if err == nil {
-						time.Sleep(time.Duration(v.stay) * time.Millisecond)
+						time.Sleep(time.Duration(v.stay) * time.Millisecond) //nolint:forbidigo // a bubble's time
 						leave()
 						return
 					}
@@ -281,7 +281,7 @@ func TestA61_SlotsAreNeverExceededNorLost(t *testing.T) {
 						wrong = append(wrong, err)
 					}
 				})
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) //nolint:forbidigo // a bubble's time
 			}
 			group.Wait()
 		})

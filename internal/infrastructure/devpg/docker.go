@@ -78,9 +78,9 @@ func (s *starter) containerised() candidate {
 func (s *starter) adopt(ctx context.Context, c Container, at address) error {
 	alive, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(c.Life, cancel)()
+	defer context.AfterFunc(c.Life, cancel)() //nolint:contextcheck // the container's life, not the call's
 	if err := prepare(alive, at, s.home.state.Secrets); err != nil {
-		return fmt.Errorf("container: %w", cmp.Or(context.Cause(c.Life), err))
+		return fmt.Errorf("container: %w", cmp.Or(context.Cause(c.Life), err)) //nolint:contextcheck // as above
 	}
 	return s.home.publish("docker", at)
 }

@@ -110,7 +110,7 @@ func (c *dockerContainer) start(ctx context.Context) (port int, err error) {
 	}
 	life, end := context.WithCancelCause(context.Background())
 	c.life = life
-	context.AfterFunc(c.attached.life, func() {
+	context.AfterFunc(c.attached.life, func() { //nolint:contextcheck // the container's life, not the call's
 		end(fmt.Errorf("it ended: %w; the end of its output:\n%s", cmp.Or(c.attached.err, errors.New("exit status 0")), tail(c.output)))
 		_ = c.output.Close() // it has been read
 	})
@@ -125,7 +125,7 @@ func (c *dockerContainer) port(ctx context.Context) (port int, err error) {
 	err = poll(alive, 100*time.Millisecond, func() (bool, error) {
 		list, err := c.docker.call(alive, "port", c.name, dockerPort)
 		if refusal = err; refusal != nil {
-			return false, nil // not started yet
+			return false, nil //nolint:nilerr // not started yet
 		}
 		port, err = publishedPort(list)
 		return true, err
@@ -135,7 +135,7 @@ func (c *dockerContainer) port(ctx context.Context) (port int, err error) {
 	}
 	if c.attached.life.Err() != nil {
 		<-c.life.Done()
-		return 0, fmt.Errorf("container: %w", context.Cause(c.life))
+		return 0, fmt.Errorf("container: %w", context.Cause(c.life)) //nolint:contextcheck // the container's life, not the call's
 	}
 	return 0, fmt.Errorf("port of the container: %w", errors.Join(err, refusal))
 }

@@ -119,13 +119,13 @@ func TestErrorsDoNotWaitInTheBuffer(t *testing.T) {
 		require.Equal(t, 2, strings.Count(out.String(), "\n"), "in order")
 		log.Info("third")
 		require.Equal(t, 2, strings.Count(out.String(), "\n"))
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // a bubble's time
 		synctest.Wait()
 		require.Contains(t, out.String(), "third")
 		log.Info("fourth")
 		flush()
 		require.Contains(t, out.String(), "fourth")
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // a bubble's time
 	})
 }
 

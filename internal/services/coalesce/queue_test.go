@@ -54,7 +54,7 @@ func (s *store) shared(ctx context.Context, commands []string) ([]coalesce.Outco
 			return nil, models.ErrCancelled.Because(ctx.Err())
 		}
 	}
-	time.Sleep(time.Millisecond) // of synctest: fake time
+	time.Sleep(time.Millisecond) //nolint:forbidigo // a bubble's time
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.batches = append(s.batches, len(commands))
@@ -121,7 +121,7 @@ type call struct {
 	err   error
 }
 
-func start(q *coalesce.Queue[string, string], ctx context.Context, u models.UserID, command string) <-chan call {
+func start(ctx context.Context, q *coalesce.Queue[string, string], u models.UserID, command string) <-chan call {
 	done := make(chan call, 1)
 	go func() {
 		value, err := q.Do(ctx, u, command)
@@ -138,7 +138,7 @@ func TestS10_WhatWaitsIsAppliedTogether(t *testing.T) {
 		q := s.queue()
 		var calls []<-chan call
 		for n := range 100 {
-			calls = append(calls, start(q, t.Context(), user(n), fmt.Sprint(n)))
+			calls = append(calls, start(t.Context(), q, user(n), fmt.Sprint(n)))
 		}
 		close(s.gate)
 		for n, c := range calls {
@@ -158,7 +158,7 @@ func TestS10_AUsersCommandsKeepTheirOrder(t *testing.T) {
 		var want []string
 		for n := range 40 {
 			want = append(want, fmt.Sprintf("%02d", n))
-			calls = append(calls, start(q, t.Context(), user(1), want[n]))
+			calls = append(calls, start(t.Context(), q, user(1), want[n]))
 		}
 		for _, c := range calls {
 			require.NoError(t, (<-c).err)
@@ -172,14 +172,14 @@ func TestS88_OneUsersFloodDelaysThatUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{gate: make(chan struct{})}
 		q := s.queue(func(o *coalesce.Options) { o.Batch, o.PerUser = 8, 2 })
-		first := start(q, t.Context(), user(0), "first")
+		first := start(t.Context(), q, user(0), "first")
 		var flood []<-chan call
 		for n := range 50 {
-			flood = append(flood, start(q, t.Context(), user(1), fmt.Sprint("flood ", n)))
+			flood = append(flood, start(t.Context(), q, user(1), fmt.Sprint("flood ", n)))
 		}
 		var others []<-chan call
 		for n := range 6 {
-			others = append(others, start(q, t.Context(), user(2+n), fmt.Sprint("other ", n)))
+			others = append(others, start(t.Context(), q, user(2+n), fmt.Sprint("other ", n)))
 		}
 		close(s.gate)
 		for _, c := range others {
@@ -198,11 +198,11 @@ func TestS91_ACallerWhoLeavesWhileWaitingTakesItsCommandAlong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{gate: make(chan struct{})}
 		q := s.queue()
-		first := start(q, t.Context(), user(1), "first")
+		first := start(t.Context(), q, user(1), "first")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		late := start(q, ctx, user(2), "late")
-		same := start(q, t.Context(), user(2), "after late")
+		late := start(ctx, q, user(2), "late")
+		same := start(t.Context(), q, user(2), "after late")
 		require.ErrorIs(t, (<-late).err, models.ErrDeadlineExceeded)
 		close(s.gate)
 		require.NoError(t, (<-first).err)
@@ -216,10 +216,10 @@ func TestS91_ACallerWhoLeavesATakenCommandLetsItCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{gate: make(chan struct{}), ungated: 1}
 		q := s.queue()
-		blocker := start(q, t.Context(), user(0), "blocker")
+		blocker := start(t.Context(), q, user(0), "blocker")
 		ctx, cancel := context.WithCancel(t.Context())
-		leaving := start(q, ctx, user(1), "leaving")
-		staying := start(q, t.Context(), user(2), "staying")
+		leaving := start(ctx, q, user(1), "leaving")
+		staying := start(t.Context(), q, user(2), "staying")
 		require.NoError(t, (<-blocker).err)
 		synctest.Wait() // both are taken
 		cancel()
@@ -236,13 +236,13 @@ func TestS91_ABatchThatNobodyWaitsForIsGivenUp(t *testing.T) {
 		s := &store{gate: make(chan struct{})}
 		q := s.queue()
 		ctx, cancel := context.WithCancel(t.Context())
-		only := start(q, ctx, user(1), "only")
+		only := start(ctx, q, user(1), "only")
 		cancel()
 		require.ErrorIs(t, (<-only).err, models.ErrCancelled)
 		synctest.Wait()
 		require.Empty(t, s.order())
 		close(s.gate)
-		require.NoError(t, (<-start(q, t.Context(), user(1), "next")).err, "the user is free again")
+		require.NoError(t, (<-start(t.Context(), q, user(1), "next")).err, "the user is free again")
 	})
 }
 
@@ -251,11 +251,11 @@ func TestS89_APoisonedCommandIsFoundByHalvingAndTheRestCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{gate: make(chan struct{}), poison: map[string]bool{"100": true}}
 		q := s.queue(func(o *coalesce.Options) { o.Batch = 300 })
-		first := start(q, t.Context(), user(0), "first")
+		first := start(t.Context(), q, user(0), "first")
 		var calls []<-chan call
 		for n := range 256 {
 			u := models.UserID{14: byte(n >> 7), 15: byte(n)}
-			calls = append(calls, start(q, t.Context(), u, fmt.Sprint(n)))
+			calls = append(calls, start(t.Context(), q, u, fmt.Sprint(n)))
 		}
 		close(s.gate)
 		require.NoError(t, (<-first).err)
@@ -280,7 +280,7 @@ func TestS89_WhatIsWrongWithTheSurroundingsIsToldToAllAtOnce(t *testing.T) {
 			q := s.queue()
 			var calls []<-chan call
 			for n := range 10 {
-				calls = append(calls, start(q, t.Context(), user(n), fmt.Sprint(n)))
+				calls = append(calls, start(t.Context(), q, user(n), fmt.Sprint(n)))
 			}
 			for _, c := range calls {
 				require.ErrorIs(t, (<-c).err, surroundings)
@@ -296,9 +296,9 @@ func TestS17_ABusyUserHoldsUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{busy: map[string]bool{"busy": true}}
 		q := s.queue()
-		busy := start(q, t.Context(), user(1), "busy")
-		behind := start(q, t.Context(), user(1), "behind")
-		other := start(q, t.Context(), user(2), "other")
+		busy := start(t.Context(), q, user(1), "busy")
+		behind := start(t.Context(), q, user(1), "behind")
+		other := start(t.Context(), q, user(2), "other")
 		require.Equal(t, call{value: "did other"}, <-other)
 		require.Equal(t, call{value: "alone busy"}, <-busy)
 		require.Equal(t, call{value: "did behind"}, <-behind)
@@ -365,7 +365,7 @@ func play(t *testing.T, opts coalesce.Options, plan []planned) (wrong []string) 
 			ctx, cancel = context.WithTimeout(ctx, p.patience)
 			defer cancel()
 		}
-		m.answer = start(q, ctx, user(p.user), m.command)
+		m.answer = start(ctx, q, user(p.user), m.command)
 		all[i] = m
 	}
 	answers := make([]call, n)
@@ -392,7 +392,7 @@ func play(t *testing.T, opts coalesce.Options, plan []planned) (wrong []string) 
 		}
 	}
 	for u := range 5 {
-		if c := <-start(q, t.Context(), user(u), fmt.Sprintf("%d/999", u)); c.err != nil {
+		if c := <-start(t.Context(), q, user(u), fmt.Sprintf("%d/999", u)); c.err != nil {
 			wrong = append(wrong, fmt.Sprintf("user %d is not free: %v", u, c.err))
 		}
 	}

@@ -42,7 +42,7 @@ const gateway = "127.0.0.5"
 // listen serves the API on a socket and returns the variable that names it.
 func (d *dockerDaemon) listen() string {
 	d.t.Helper()
-	dir, err := os.MkdirTemp("", "pgcontainer-") //nolint:usetesting // the path of a socket has to be short
+	dir, err := os.MkdirTemp("", "pgcontainer-") // the path of a socket has to be short
 	require.NoError(d.t, err)
 	d.t.Cleanup(func() { assert.NoError(d.t, os.RemoveAll(dir)) })
 	socket := filepath.Join(dir, "docker.sock")
