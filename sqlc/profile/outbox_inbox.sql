@@ -3,7 +3,7 @@
 -- name: InsertEvents :exec
 WITH input AS MATERIALIZED (
     SELECT nextval('profile.outbox_events_id_seq') AS id, s.*
-    FROM (SELECT i.*, (floor(extract(epoch FROM n.now) / 86400)::bigint % 10)::smallint AS slot, n.now
+    FROM (SELECT i.*, (floor(date_part('epoch', n.now) / 86400)::bigint % 10)::smallint AS slot, n.now
           FROM (SELECT unnest(@event_ids::uuid[])       AS event_id,
                        unnest(@aggregate_types::text[]) AS aggregate_type,
                        unnest(@aggregate_ids::uuid[])   AS aggregate_id,

@@ -15,7 +15,7 @@ import (
 const insertEvents = `-- name: InsertEvents :exec
 WITH input AS MATERIALIZED (
     SELECT nextval('profile.outbox_events_id_seq') AS id, s.event_id, s.aggregate_type, s.aggregate_id, s.event_type, s.ordering_key, s.version, s.payload, s.headers, s.occurred_at, s.lane, s.slot, s.now
-    FROM (SELECT i.event_id, i.aggregate_type, i.aggregate_id, i.event_type, i.ordering_key, i.version, i.payload, i.headers, i.occurred_at, i.lane, (floor(extract(epoch FROM n.now) / 86400)::bigint % 10)::smallint AS slot, n.now
+    FROM (SELECT i.event_id, i.aggregate_type, i.aggregate_id, i.event_type, i.ordering_key, i.version, i.payload, i.headers, i.occurred_at, i.lane, (floor(date_part('epoch', n.now) / 86400)::bigint % 10)::smallint AS slot, n.now
           FROM (SELECT unnest($1::uuid[])       AS event_id,
                        unnest($2::text[]) AS aggregate_type,
                        unnest($3::uuid[])   AS aggregate_id,
