@@ -89,7 +89,7 @@ func requireOverloaded(t *testing.T, err error) {
 	require.Less(t, known.RetryAfter, 500*time.Millisecond)
 }
 
-func TestA61_WaitersAreServedInTheirOrder(t *testing.T) {
+func TestT13_WaitersAreServedInTheirOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := newGate(1, 10, 10)
@@ -112,7 +112,7 @@ func TestA61_WaitersAreServedInTheirOrder(t *testing.T) {
 	})
 }
 
-func TestA61_MoreThanThereIsRoomForIsRefusedAtOnce(t *testing.T) {
+func TestT13_MoreThanThereIsRoomForIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, seen := newGate(2, 1, 10)
@@ -203,7 +203,7 @@ func TestS91_ADeadlineThatPassesInTheQueueIsTold(t *testing.T) {
 }
 
 // A database that stands still: nothing ends any more, and nobody can know when it will.
-func TestA61_AStandstillIsNoticedAndItsEndToo(t *testing.T) {
+func TestT13_AStandstillIsNoticedAndItsEndToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, seen := newGate(8, 1000, 1000)
@@ -232,7 +232,7 @@ func TestA61_AStandstillIsNoticedAndItsEndToo(t *testing.T) {
 	})
 }
 
-func TestA61_AnIdleGateAdmitsAfterALongSilence(t *testing.T) {
+func TestT13_AnIdleGateAdmitsAfterALongSilence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := newGate(8, 10, 100)
@@ -249,7 +249,7 @@ func TestA61_AnIdleGateAdmitsAfterALongSilence(t *testing.T) {
 }
 
 // Whoever comes and goes: never more in work than there are slots, nobody is left behind, and everything is given back.
-func TestA61_SlotsAreNeverExceededNorLost(t *testing.T) {
+func TestT13_SlotsAreNeverExceededNorLost(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		slots, queue, perUser := rapid.IntRange(1, 5).Draw(rt, "slots"), rapid.IntRange(0, 5).Draw(rt, "queue"), rapid.IntRange(1, 5).Draw(rt, "per user")

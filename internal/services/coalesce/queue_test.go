@@ -306,7 +306,7 @@ func TestS17_ABusyUserHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
-func TestM36_SwitchedOffEveryCommandIsAlone(t *testing.T) {
+func TestS10_SwitchedOffEveryCommandIsAlone(t *testing.T) {
 	t.Parallel()
 	s := &store{}
 	q := s.queue(func(o *coalesce.Options) { o.Enabled = false })

@@ -35,7 +35,7 @@ func contests(d dataset) []contest {
 		{what: "progress", must: "≥ 0.8 × Y3", work: workProgress, spread: uniform, ratio: 0.8, writes: true, theirs: "Y3", script: yardProgress(d)},
 		{what: "BatchQueryFavorite 50, cache cold", must: "≥ 0.8 × Y4", work: workBatchCold, spread: uniform, ratio: 0.8, theirs: "Y4", script: yardBatch(d, uniform)},
 		{what: "BatchQueryFavorite 50, cache warm", must: "≥ 2 × Y4", work: workBatchWarm, spread: uniform, ratio: 2, theirs: "Y4", script: yardBatch(d, uniform)},
-		{what: "BatchQueryFavorite 50, Zipf(1.1), cache warm", must: "told", work: workBatchWarm, spread: zipf, theirs: "Y4", script: yardBatch(d, zipf)},
+		{what: "BatchQueryFavorite 50, random pairs", must: "told", work: workBatchRandom, spread: zipf, theirs: "Y4", script: yardBatch(d, zipf)},
 		{what: "ListFavorites 20", must: "≥ 0.8 × Y5", work: workFavorites, spread: uniform, ratio: 0.8, theirs: "Y5", script: yardFavorites(d)},
 		{what: "ListWatchHistory 20", must: "≥ 0.8 × Y5", work: workHistory, spread: uniform, ratio: 0.8, theirs: "Y5", script: yardHistory(d)},
 		{what: "GetProfile", must: "≥ 0.5 × Y6", work: workProfile, spread: uniform, ratio: 0.5, theirs: "Y6", echo: true},
@@ -102,7 +102,7 @@ func notes() []string {
 	return []string{
 		"Likes are ADD or REMOVE at random, of random pairs, on both sides: about half of the calls change something.",
 		"Progress is sessions of ten reports, ten seconds of a ten-minute video apart; nine sessions in ten continue a video the user has watched.",
-		"Cache cold is `x-md-consistency: strong`, which goes past caches; a service without caches answers both alike.",
+		"Cache cold is `x-md-consistency: strong`, which goes past caches. Warm are 500 users who come back to a screen of 50 videos each; random pairs are hardly ever asked for twice, so that the cache is in the way.",
 		"Closed loops give rates. Latencies are of open loops at half the rate of the closed loop, Poisson arrivals, from the moment a call was due.",
 		"Between turns the publisher is awaited, so that no turn pays for another's events; within a turn it takes part.",
 		"After the run every video's counter equalled a recount, on both sides.",

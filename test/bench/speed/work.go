@@ -18,17 +18,18 @@ import (
 
 // The names of works.
 const (
-	workLike      = "like"
-	workProgress  = "progress"
-	workBatchCold = "batch-cold"
-	workBatchWarm = "batch-warm"
-	workFavorites = "favorites"
-	workHistory   = "history"
-	workProfile   = "profile"
-	workMixed     = "mixed"
-	workEcho      = "echo"
-	workPage      = "page"
-	workJournal   = "journal"
+	workLike        = "like"
+	workProgress    = "progress"
+	workBatchCold   = "batch-cold"
+	workBatchWarm   = "batch-warm"
+	workBatchRandom = "batch-random"
+	workFavorites   = "favorites"
+	workHistory     = "history"
+	workProfile     = "profile"
+	workMixed       = "mixed"
+	workEcho        = "echo"
+	workPage        = "page"
+	workJournal     = "journal"
 )
 
 // Shape of the work.
@@ -71,6 +72,8 @@ func (s *source) call(ctx context.Context) error {
 	case workBatchCold:
 		return s.batch(metadata.AppendToOutgoingContext(ctx, consistencyHeader, strong))
 	case workBatchWarm:
+		return s.screen(ctx)
+	case workBatchRandom:
 		return s.batch(ctx)
 	case workFavorites:
 		return s.favorites(ctx, userID(s.anyUser()), "", pageRows)
@@ -148,11 +151,28 @@ func watchedSeconds(now time.Time) int64 {
 }
 
 func (s *source) batch(ctx context.Context) error {
-	id := userID(s.anyUser()).String()
 	videos := make([]string, batchIDs)
 	for i := range videos {
 		videos[i] = videoID(s.video()).String()
 	}
+	return s.states(ctx, s.anyUser(), videos)
+}
+
+// visitors come back to their screen; together they see what the shipped cache holds.
+const visitors = 500
+
+// screen asks for what one of the visitors has on theirs, always the same.
+func (s *source) screen(ctx context.Context) error {
+	user := 1 + s.r.IntN(min(visitors, s.job.Data.Users))
+	videos := make([]string, batchIDs)
+	for i := range videos {
+		videos[i] = videoID(1 + (user*batchIDs+i)%s.job.Data.Videos).String()
+	}
+	return s.states(ctx, user, videos)
+}
+
+func (s *source) states(ctx context.Context, user int, videos []string) error {
+	id := userID(user).String()
 	_, err := s.client.BatchQueryFavorite(as(ctx, id), &profilev1.BatchQueryFavoriteRequest{UserId: id, VideoIds: videos, IncludeStats: true})
 	return err
 }
