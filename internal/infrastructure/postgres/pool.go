@@ -35,25 +35,30 @@ func NewPool(ctx context.Context, conf *confpb.Data_Postgres) (pool *pgxpool.Poo
 	if err != nil {
 		return nil, nil, errDSN
 	}
-	given := maps.Clone(config.ConnConfig.RuntimeParams)
 	config.MaxConns = conf.GetMaxConns()
 	config.MinConns = min(conf.GetMinConns(), conf.GetMaxConns())
 	config.ConnConfig.ConnectTimeout = connectTimeout
-	config.ConnConfig.BuildContextWatcherHandler = keepConnection
-	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
-	config.AfterConnect = prepareConnection
-	maps.Copy(config.ConnConfig.RuntimeParams, repositories.TxOptions{
-		StatementTimeout: conf.GetStatementTimeout().AsDuration(), LockTimeout: conf.GetLockTimeout().AsDuration(),
-	}.SessionSettings())
-	if conf.GetQueryMode() == "exec" { // behind a pooler: nothing of a session's can be relied on, nor prepared
-		config.ConnConfig.RuntimeParams = given
-		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-		config.AfterConnect = registerTypes
+	// Behind a pooler nothing of a session's can be relied on, nor prepared. A connection to it is cheap, and pgbouncer
+	// 1.18 does not survive every request to cancel ("bad client state"): what nobody waits for is closed there.
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.AfterConnect = registerTypes
+	if conf.GetQueryMode() != "exec" {
+		direct(config, conf)
 	}
 	if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, nil, fmt.Errorf("open database pool: %w", err)
 	}
 	return pool, pool.Close, nil
+}
+
+// direct makes use of connections that are ours.
+func direct(config *pgxpool.Config, conf *confpb.Data_Postgres) {
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	config.ConnConfig.BuildContextWatcherHandler = keepConnection
+	config.AfterConnect = prepareConnection
+	maps.Copy(config.ConnConfig.RuntimeParams, repositories.TxOptions{
+		StatementTimeout: conf.GetStatementTimeout().AsDuration(), LockTimeout: conf.GetLockTimeout().AsDuration(),
+	}.SessionSettings())
 }
 
 // keepConnection has the server cancel what nobody waits for any more. The driver would close the connection instead,
