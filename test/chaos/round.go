@@ -44,6 +44,8 @@ type round struct {
 	seed  uint64
 	rng   *rand.Rand
 	load  *load
+	// crowd calls the API where there is one.
+	crowd *crowd
 	tally *tally
 	// slow is why the recovery took too long; what became of the events is judged all the same.
 	slow error
