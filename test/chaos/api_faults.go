@@ -49,7 +49,7 @@ func apiFaults() []*fault {
 
 // called plays a round with a crowd of callers in place of the writers.
 func called(ctx context.Context, r *round, h habits) error {
-	r.crowd = startCrowd(ctx, r.world, h, r.seed, r.patience)
+	r.crowd = startCrowd(ctx, r.world, h, r.seed)
 	if h.poisoned > 0 {
 		r.poisons[r.crowd.poison] = true
 		if err := r.exec(ctx, "INSERT INTO profile.video_stats (video_id, like_count) VALUES ($1, $2)", r.crowd.poison, int64(math.MaxInt64)); err != nil {
@@ -67,7 +67,7 @@ func called(ctx context.Context, r *round, h habits) error {
 	}
 	r.tally.notes = append(r.tally.notes, fmt.Sprintf("%d calls acknowledged, %d refused, %d made again",
 		r.crowd.acknowledged.Load(), r.crowd.refused.Load(), r.crowd.retried.Load()))
-	return errors.Join(r.slow, r.judgeCalls(ctx), r.settle(ctx))
+	return errors.Join(r.judgeCalls(ctx), r.slow, r.settle(ctx))
 }
 
 // judgeCalls compares what callers were told with what there is, and with what is read now.

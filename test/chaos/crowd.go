@@ -37,13 +37,12 @@ type habits struct {
 // crowd is a running set of callers of the API, and what they were told.
 type crowd struct {
 	habits
-	world    *world
-	stop     context.CancelFunc
-	group    sync.WaitGroup
-	videos   []uuid.UUID
-	poison   uuid.UUID
-	users    []uuid.UUID
-	patience time.Duration
+	world  *world
+	stop   context.CancelFunc
+	group  sync.WaitGroup
+	videos []uuid.UUID
+	poison uuid.UUID
+	users  []uuid.UUID
 	// calling is how many calls are on their way now.
 	calling atomic.Int64
 	// acknowledged, refused and retried count calls.
@@ -56,9 +55,9 @@ type crowd struct {
 }
 
 // startCrowd calls until stopped.
-func startCrowd(ctx context.Context, w *world, h habits, seed uint64, patience time.Duration) *crowd {
+func startCrowd(ctx context.Context, w *world, h habits, seed uint64) *crowd {
 	running, stop := context.WithCancel(ctx)
-	c := &crowd{habits: h, world: w, stop: stop, patience: patience, answers: answers{accounts: map[register]account{}}}
+	c := &crowd{habits: h, world: w, stop: stop, answers: answers{accounts: map[register]account{}}}
 	rng := newRand(seed, 500)
 	for range h.videos {
 		c.videos = append(c.videos, randomUUID(rng))
@@ -267,12 +266,12 @@ const (
 
 // ask makes a call until its answer says for certain what became of it, with the same idempotency key each time.
 func (c *caller) ask(ctx context.Context, call func(ctx context.Context) error) (told, error) {
-	until := time.Now().Add(c.patience)
+	until := time.Now().Add(patience)
 	doubt := false
 	for try := 0; ; try++ {
 		err := c.once(ctx, try, call)
 		if err == nil {
-			c.crowd.acknowledged.Add(1)
+			c.acknowledged.Add(1)
 			return acknowledged, nil
 		}
 		overloaded := reasonOf(err) == models.ReasonOverloaded
@@ -283,14 +282,14 @@ func (c *caller) ask(ctx context.Context, call func(ctx context.Context) error) 
 		switch transient(err) {
 		case definite:
 			if !overloaded || !doubt {
-				c.crowd.refused.Add(1)
+				c.refused.Add(1)
 				return refused, err
 			}
 		case doubtful:
 			doubt = true
 		case collided:
 		}
-		c.crowd.retried.Add(1)
+		c.retried.Add(1)
 		if time.Now().After(until) || !waited(ctx, between(c.rng, 5*time.Millisecond, 50*time.Millisecond)) {
 			return inDoubt, err
 		}

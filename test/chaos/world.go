@@ -135,7 +135,7 @@ type world struct {
 	// poisons are videos whose likes are no recount of anything.
 	poisons map[uuid.UUID]bool
 	started int
-	ledger     *ledger
+	ledger  *ledger
 	// strikes count the faults that may each repeat a window of events; replayed are events that an operator repeated.
 	strikes, replayed int
 	cleanups          []func()
