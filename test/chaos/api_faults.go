@@ -65,8 +65,8 @@ func called(ctx context.Context, r *round, h habits) error {
 	if h.poisoned > 0 && r.crowd.poisonings.Load() == 0 {
 		return errors.New("A3: nobody was refused for liking the poisoned video")
 	}
-	r.tally.notes = append(r.tally.notes, fmt.Sprintf("%d calls acknowledged, %d refused, %d made again",
-		r.crowd.acknowledged.Load(), r.crowd.refused.Load(), r.crowd.retried.Load()))
+	r.tally.notes = append(r.tally.notes, fmt.Sprintf("%d calls acknowledged, %d refused; made again after %v",
+		r.crowd.acknowledged.Load(), r.crowd.refused.Load(), r.crowd.again))
 	return errors.Join(r.judgeCalls(ctx), r.slow, r.settle(ctx))
 }
 

@@ -45,19 +45,21 @@ type crowd struct {
 	users  []uuid.UUID
 	// calling is how many calls are on their way now.
 	calling atomic.Int64
-	// acknowledged, refused and retried count calls.
-	acknowledged, refused, retried atomic.Int64
+	// acknowledged and refused count calls.
+	acknowledged, refused atomic.Int64
 	// poisonings counts likes of the poisoned video that were refused as such.
 	poisonings atomic.Int64
 
 	mu      sync.Mutex
 	answers answers
+	// again counts calls that were made again, by what was answered first.
+	again map[string]int
 }
 
 // startCrowd calls until stopped.
 func startCrowd(ctx context.Context, w *world, h habits, seed uint64) *crowd {
 	running, stop := context.WithCancel(ctx)
-	c := &crowd{habits: h, world: w, stop: stop, answers: answers{accounts: map[register]account{}}}
+	c := &crowd{habits: h, world: w, stop: stop, answers: answers{accounts: map[register]account{}}, again: map[string]int{}}
 	rng := newRand(seed, 500)
 	for range h.videos {
 		c.videos = append(c.videos, randomUUID(rng))
@@ -92,6 +94,12 @@ func (c *crowd) complain(invariant, format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.answers.seen = append(c.answers.seen, complaint{invariant, fmt.Sprintf(format, args...)})
+}
+
+func (c *crowd) repeats(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.again[status.Code(err).String()]++
 }
 
 func (c *crowd) account(r register) account {
@@ -289,7 +297,7 @@ func (c *caller) ask(ctx context.Context, call func(ctx context.Context) error) 
 			doubt = true
 		case collided:
 		}
-		c.retried.Add(1)
+		c.repeats(err)
 		if time.Now().After(until) || !waited(ctx, between(c.rng, 5*time.Millisecond, 50*time.Millisecond)) {
 			return inDoubt, err
 		}
