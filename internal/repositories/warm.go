@@ -20,7 +20,7 @@ var errWarm = errors.New("nothing was to be done")
 
 // Warm has a new connection prepare and plan the statements of the busiest calls, by running them with nothing to do:
 // the first callers of a cold process would have to wait for that, all at once. A database that cannot, as before its
-// first migration, is left as it is. Errors: a connection that was lost.
+// first migration, is left as it is. Errors: models.ErrUnavailable, when the connection was lost.
 func Warm(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
 	defer cancel()
@@ -36,7 +36,7 @@ func Warm(ctx context.Context, conn *pgx.Conn) error {
 		}),
 	} {
 		if conn.IsClosed() {
-			return err
+			return models.ErrUnavailable.Because(err) // err itself may be that of the part that was still answered
 		}
 	}
 	return nil

@@ -275,9 +275,11 @@ func commitsDisturbed(which func(*world) *proxy) func(context.Context, *round) e
 	return func(ctx context.Context, r *round) error {
 		p := which(r.world)
 		var mu sync.Mutex
+		seen := 0
 		p.set(rules{onCommit: func() fate {
 			mu.Lock()
 			defer mu.Unlock()
+			seen++
 			switch r.rng.IntN(10) {
 			case 0:
 				return dropped
@@ -287,7 +289,15 @@ func commitsDisturbed(which func(*world) *proxy) func(context.Context, *round) e
 			return pass
 		}})
 		defer p.set(rules{})
-		return r.steady(ctx, 500*time.Millisecond)
+		if err := r.steady(ctx, 500*time.Millisecond); err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if seen == 0 {
+			return errors.New("no COMMIT was recognised")
+		}
+		return nil
 	}
 }
 

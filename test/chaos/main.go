@@ -107,7 +107,7 @@ func runFaults(ctx context.Context, o options, dir string, out io.Writer) error 
 }
 
 func choose(wanted string) ([]*fault, error) {
-	all := append(publisherFaults(), consumerFaults()...)
+	all := slices.Concat(publisherFaults(), consumerFaults(), apiFaults())
 	if wanted == "" {
 		return all, nil
 	}

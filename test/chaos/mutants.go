@@ -29,11 +29,11 @@ type mutant struct {
 type patch struct{ file, old, new string }
 
 // mutable are the programs that a mutant's schedule needs.
-var mutable = []string{programOutbox, programInbox, programMaintenance, programCtl, programChaos}
+var mutable = []string{programOutbox, programInbox, programMaintenance, programCtl, programAPI, programChaos}
 
 // mutants are the mutations of spec/events.md, what this suite once found, and one for each invariant that those
 // leave untouched, but for I2 (only the oracle's own test breaks it) and I6 (a figure of ten rounds). The ones for
-// I9 and I14 are noticed by I8 and I1 first.
+// I9 and I14 are noticed by I8 and I1 first. Those of the API are the mutations that its reliability rests on.
 func mutants() []mutant {
 	return []mutant{
 		{
@@ -44,9 +44,55 @@ func mutants() []mutant {
 			// Versions are claimed on connections of their own: their locks end before the transaction does.
 			name: "no-key-lock", fault: "none", programs: []string{programChaos},
 			patches: []patch{{
-				"internal/repositories/store.go", "return fn(ctx, newTx(tx, &wroteEvents))",
-				"t := newTx(tx, &wroteEvents)\n\t\tt.UserStats = userStatsRepo{profiledb.New(s.pool)}\n\t\treturn fn(ctx, t)",
+				"internal/repositories/store.go", "\tvar wroteEvents bool\n",
+				"\tvar wroteEvents bool\n\tlocked := fn\n\tfn = func(ctx context.Context, tx *Tx) error {\n\t\tt := *tx\n" +
+					"\t\tt.UserStats = userStatsRepo{profiledb.New(s.pool)}\n\t\treturn locked(ctx, &t)\n\t}\n",
 			}},
+		},
+		{
+			// The same user's likes and progress are numbered side by side.
+			name: "no-user-lock", fault: "callers-leave", programs: []string{programAPI},
+			patches: []patch{
+				{"internal/repositories/profiledb/user_stats.sql.go", "        FOR UPDATE SKIP LOCKED) u)", "        ) u)"},
+				{"internal/repositories/profiledb/user_stats.sql.go", "    ORDER BY user_id\n    FOR UPDATE)", "    ORDER BY user_id)"},
+			},
+		},
+		{
+			// COMMIT is on its way when the caller is answered.
+			name: "acknowledged-before-commit", fault: "api-killed", programs: []string{programAPI},
+			patches: []patch{
+				{"internal/repositories/store.go", "\tdefer conn.Release()\n\tvar wroteEvents bool\n", "\tvar wroteEvents bool\n"},
+				{
+					"internal/repositories/store.go", "\tif err := translate(transact(ctx, conn.Conn(), start, actor, &wroteEvents, fn)); err != nil {",
+					"\tapplied := make(chan error, 2)\n\tgo func(ctx context.Context) {\n\t\tdefer conn.Release()\n" +
+						"\t\tapplied <- transact(ctx, conn.Conn(), start, actor, &wroteEvents, func(ctx context.Context, tx *Tx) error {\n" +
+						"\t\t\terr := fn(ctx, tx)\n\t\t\tif err == nil {\n\t\t\t\tapplied <- nil\n\t\t\t}\n\t\t\treturn err\n\t\t})\n" +
+						"\t}(context.WithoutCancel(ctx))\n\tif err := translate(<-applied); err != nil {",
+				},
+			},
+		},
+		{
+			// COMMIT is answered before the disk has it.
+			name: "acknowledged-before-durable", fault: "api-postgres-killed", programs: []string{programAPI},
+			patches: []patch{{
+				"internal/repositories/store.go", `writing: []statement{beginning, set("")},`,
+				`writing: []statement{beginning, set(", set_config('synchronous_commit', 'off', true)")},`,
+			}},
+		},
+		{
+			name: "neighbours-error", fault: "poisoned-command", programs: []string{programAPI},
+			patches: []patch{{
+				"internal/services/coalesce/queue.go", "case len(calls) > 1 && concernsCommands(err):", "case len(calls) > 1 && err == nil && concernsCommands(err):",
+			}},
+		},
+		{
+			// A slow reader puts back what has changed since.
+			name: "fill-after-invalidation", fault: "reads-race-writes", programs: []string{programAPI},
+			patches: []patch{{"internal/infrastructure/cache/lru.go", "if lease.Version != *version {", "if lease.Version == 0 || *version == 0 {"}},
+		},
+		{
+			name: "admission-off", fault: "overload-broker-down", programs: []string{programAPI},
+			patches: []patch{{"internal/controllers/admission/doors.go", "if !s.Enabled {", "if s.Enabled || !s.Enabled {"}},
 		},
 		{
 			name: "id-cursor", fault: "none", programs: []string{programOutbox},
@@ -168,7 +214,7 @@ func runMutants(ctx context.Context, o options, dir string, out io.Writer) error
 const mutantRounds = 10
 
 // invariant finds the first broken one in a run's complaints.
-var invariant = regexp.MustCompile(`(?s)round (\d+): .*?(I\d+): ([^\n]*)`)
+var invariant = regexp.MustCompile(`(?s)round (\d+): .*?([AI]\d+): ([^\n]*)`)
 
 // try builds the mutant, runs its schedule and says how it was caught.
 func (m mutant) try(ctx context.Context, o options, base, dir string) (string, error) {

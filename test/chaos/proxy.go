@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -49,11 +52,26 @@ const (
 	unanswered
 )
 
-// The simple-protocol messages pgx sends.
+// What says COMMIT: a simple query; an unnamed statement that is parsed to be run; and the one that pgx has prepared,
+// under the name it gives to all statements of that text, when it is bound.
 var (
-	commitMessage = []byte("Q\x00\x00\x00\x0bcommit\x00")
+	commitMessages = [][]byte{
+		[]byte("Q\x00\x00\x00\x0bcommit\x00"),
+		[]byte("P\x00\x00\x00\x0e\x00commit\x00\x00\x00"),
+		[]byte("\x00" + preparedCommit() + "\x00"),
+	}
 	listenMessage = []byte("LISTEN ")
 )
+
+func preparedCommit() string {
+	const kept = 24
+	sum := sha256.Sum256([]byte("commit"))
+	return "stmtcache_" + hex.EncodeToString(sum[:kept])
+}
+
+func commits(b []byte) bool {
+	return slices.ContainsFunc(commitMessages, func(m []byte) bool { return bytes.Contains(b, m) })
+}
 
 func newProxy(ctx context.Context, target func() string) (*proxy, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -225,7 +243,7 @@ func (l *link) fromClient(b []byte) bool {
 			return false
 		}
 	}
-	if r.onCommit == nil || !bytes.Contains(b, commitMessage) {
+	if r.onCommit == nil || !commits(b) {
 		return true
 	}
 	switch r.onCommit() {

@@ -44,6 +44,8 @@ type round struct {
 	seed  uint64
 	rng   *rand.Rand
 	load  *load
+	// crowd calls the API where there is one.
+	crowd *crowd
 	tally *tally
 	// slow is why the recovery took too long; what became of the events is judged all the same.
 	slow error
@@ -107,8 +109,8 @@ func (r *round) underLoad(ctx context.Context) error {
 // recover waits until the lag is below a second, which two lease times after the fault it has to be (I14).
 func (r *round) recover(ctx context.Context) error {
 	const fine = time.Second
-	start := time.Now()
-	err := eventually(ctx, r.patience, func(ctx context.Context) (bool, error) {
+	start, limit := time.Now(), 2*r.lease()+r.fault.slack
+	err := eventually(ctx, max(r.patience, limit), func(ctx context.Context) (bool, error) {
 		lag, err := r.lag(ctx)
 		return lag < fine, err
 	})
@@ -117,7 +119,7 @@ func (r *round) recover(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if limit := 2*r.lease() + r.fault.slack; err != nil || took > limit {
+	if err != nil || took > limit {
 		r.slow = fmt.Errorf("I14: lag was above a second for %s after the fault, allowed are %s", took.Round(time.Millisecond), limit)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,20 +38,21 @@ const (
 	programInbox       = "./cmd/tasks/catalog_inbox"
 	programMaintenance = "./cmd/tasks/maintenance"
 	programCtl         = "./cmd/profilectl"
+	programAPI         = "./cmd/grpc"
 	programChaos       = "./test/chaos"
 )
 
 // binaries are built programs under test.
-type binaries struct{ outbox, inbox, maintenance, ctl string }
+type binaries struct{ outbox, inbox, maintenance, ctl, grpc string }
 
 func programsIn(dir string) binaries {
 	in := func(program string) string { return filepath.Join(dir, filepath.Base(program)) }
-	return binaries{in(programOutbox), in(programInbox), in(programMaintenance), in(programCtl)}
+	return binaries{in(programOutbox), in(programInbox), in(programMaintenance), in(programCtl), in(programAPI)}
 }
 
 // build compiles them once per run; overlay may replace source files.
 func build(ctx context.Context, dir, overlay string) (binaries, error) {
-	for _, program := range []string{programOutbox, programInbox, programMaintenance, programCtl} {
+	for _, program := range []string{programOutbox, programInbox, programMaintenance, programCtl, programAPI} {
 		if err := compile(ctx, filepath.Join(dir, filepath.Base(program)), program, overlay); err != nil {
 			return binaries{}, err
 		}
@@ -91,6 +93,9 @@ type setup struct {
 	pooled bool
 	// env is added to the publishers' environment.
 	env []string
+	// served: the API runs, and is called; serverEnv is added to its environment.
+	served    bool
+	serverEnv []string
 }
 
 func (s setup) lease() time.Duration {
@@ -125,8 +130,12 @@ type world struct {
 	look       *pgxpool.Pool
 	publishers []*process
 	consumers  []*process
-	started    int
-	ledger     *ledger
+	// server is nil in a world without the API.
+	server *server
+	// poisons are videos whose likes are no recount of anything.
+	poisons map[uuid.UUID]bool
+	started int
+	ledger  *ledger
 	// strikes count the faults that may each repeat a window of events; replayed are events that an operator repeated.
 	strikes, replayed int
 	cleanups          []func()
@@ -139,7 +148,7 @@ type world struct {
 }
 
 func newWorld(ctx context.Context, r *rig, s setup) (_ *world, err error) {
-	w := &world{rig: r, setup: s, name: fmt.Sprintf("chaos_%d", r.worlds.Add(1)), ledger: newLedger()}
+	w := &world{rig: r, setup: s, name: fmt.Sprintf("chaos_%d", r.worlds.Add(1)), ledger: newLedger(), poisons: map[uuid.UUID]bool{}}
 	defer func() {
 		if err != nil {
 			w.close(ctx)
@@ -168,6 +177,14 @@ func newWorld(ctx context.Context, r *rig, s setup) (_ *world, err error) {
 	}
 	for range s.consumers {
 		if err := w.startConsumer(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.served {
+		if err := w.openServer(ctx); err != nil {
+			return nil, err
+		}
+		if err := w.startServer(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -239,7 +256,7 @@ func (w *world) cleanup(f func()) { w.cleanups = append(w.cleanups, f) }
 
 // close ends every process and connection of the world and drops its database.
 func (w *world) close(ctx context.Context) {
-	for _, p := range append(w.publishers, w.consumers...) {
+	for _, p := range w.processes() {
 		p.kill()
 	}
 	for i := len(w.cleanups) - 1; i >= 0; i-- {
@@ -371,10 +388,19 @@ func (w *world) awaitLanes(ctx context.Context) error {
 	return nil
 }
 
+// processes are all that were started and not buried.
+func (w *world) processes() []*process {
+	all := slices.Concat(w.publishers, w.consumers)
+	if w.server != nil && w.server.process != nil {
+		all = append(all, w.server.process)
+	}
+	return all
+}
+
 // tails are the last words of every process.
 func (w *world) tails() string {
 	var b strings.Builder
-	for _, p := range append(append([]*process(nil), w.publishers...), w.consumers...) {
+	for _, p := range w.processes() {
 		fmt.Fprintf(&b, "--- %s %d\n%s\n", p.name, p.pid(), p.tail(8))
 	}
 	return b.String()
