@@ -63,9 +63,9 @@ func mutants() []mutant {
 			patches: []patch{
 				{"internal/repositories/store.go", "\tdefer conn.Release()\n\tvar wroteEvents bool\n", "\tvar wroteEvents bool\n"},
 				{
-					"internal/repositories/store.go", "\tif err := translate(transact(ctx, conn.Conn(), start, actor, &wroteEvents, fn)); err != nil {",
+					"internal/repositories/store.go", "\tif err := translate(transact(ctx, conn.Conn(), start, &wroteEvents, fn)); err != nil {",
 					"\tapplied := make(chan error, 2)\n\tgo func(ctx context.Context) {\n\t\tdefer conn.Release()\n" +
-						"\t\tapplied <- transact(ctx, conn.Conn(), start, actor, &wroteEvents, func(ctx context.Context, tx *Tx) error {\n" +
+						"\t\tapplied <- transact(ctx, conn.Conn(), start, &wroteEvents, func(ctx context.Context, tx *Tx) error {\n" +
 						"\t\t\terr := fn(ctx, tx)\n\t\t\tif err == nil {\n\t\t\t\tapplied <- nil\n\t\t\t}\n\t\t\treturn err\n\t\t})\n" +
 						"\t}(context.WithoutCancel(ctx))\n\tif err := translate(<-applied); err != nil {",
 				},
@@ -75,8 +75,8 @@ func mutants() []mutant {
 			// COMMIT is answered before the disk has it.
 			name: "acknowledged-before-durable", fault: "api-postgres-killed", programs: []string{programAPI},
 			patches: []patch{{
-				"internal/repositories/store.go", `writing: []statement{beginning, set("")},`,
-				`writing: []statement{beginning, set(", set_config('synchronous_commit', 'off', true)")},`,
+				"internal/repositories/store.go", "writing: prelude{statements: append([]statement{beginning}, settling...)},",
+				"writing: prelude{statements: append([]statement{beginning}, settling...), set: \", set_config('synchronous_commit', 'off', true)\"},",
 			}},
 		},
 		{
