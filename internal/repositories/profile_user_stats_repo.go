@@ -51,7 +51,7 @@ func (r userStatsRepo) LockFree(ctx context.Context, ids []models.UserID) (map[m
 	if len(absent) == 0 {
 		return counters, nil
 	}
-	created, err := r.q.EnsureUsers(ctx, absent)
+	created, err := r.q.CreateFreeUsers(ctx, absent)
 	if err != nil {
 		return nil, fmt.Errorf("create users: %w", translate(err))
 	}

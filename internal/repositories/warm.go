@@ -53,6 +53,7 @@ func rehearsal(ctx context.Context) []func(tx *Tx) error {
 		func(tx *Tx) error { return second(tx.UserStats.LockFree(ctx, nil)) },
 		func(tx *Tx) error { return second(tx.UserStats.Lock(ctx, nil)) },
 		generated(func(q *profiledb.Queries) error { return second(q.EnsureUsers(ctx, nil)) }),
+		generated(func(q *profiledb.Queries) error { return second(q.CreateFreeUsers(ctx, nil)) }),
 		func(tx *Tx) error { return second(tx.Engagements.Upsert(ctx, nil, po.FavoritePolicy{})) },
 		func(tx *Tx) error { return second(tx.WatchLogs.Get(ctx, nil)) },
 		func(tx *Tx) error { return second(tx.Videos.Facts(ctx, nil)) },

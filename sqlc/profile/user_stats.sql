@@ -24,12 +24,25 @@ WITH locked AS MATERIALIZED (
 SELECT user_id, like_count, bookmark_count, watched_count, event_seq, profile.clock_now()::timestamptz AS now
 FROM locked;
 
--- Creates, in key order, the rows that do not exist and returns those, which nobody else can have locked. It waits
--- for whoever is creating the same ones.
+-- Creates, in key order, the rows that do not exist and returns those, which nobody else can have locked. Whoever
+-- creates a user has claimed the id before, so that CreateFreeUsers can see it; this waits for the claim.
 -- name: EnsureUsers :many
+WITH claimed AS MATERIALIZED (
+    SELECT i.user_id, pg_advisory_xact_lock(hashtextextended(i.user_id::text, 1)) AS claim
+    FROM (SELECT unnest(@user_ids::uuid[]) AS user_id ORDER BY 1) i)
 INSERT INTO profile.user_stats (user_id)
-SELECT user_id FROM (SELECT unnest(@user_ids::uuid[]) AS user_id) AS input
+SELECT user_id FROM claimed
 ORDER BY user_id
+ON CONFLICT (user_id) DO NOTHING
+RETURNING user_id, profile.clock_now()::timestamptz AS now;
+
+-- EnsureUsers that leaves out whom somebody else is creating: a transaction that holds other users' locks must not wait.
+-- name: CreateFreeUsers :many
+WITH claimed AS MATERIALIZED (
+    SELECT i.user_id, pg_try_advisory_xact_lock(hashtextextended(i.user_id::text, 1)) AS free
+    FROM (SELECT unnest(@user_ids::uuid[]) AS user_id) i)
+INSERT INTO profile.user_stats (user_id)
+SELECT user_id FROM claimed WHERE free
 ON CONFLICT (user_id) DO NOTHING
 RETURNING user_id, profile.clock_now()::timestamptz AS now;
 

@@ -65,9 +65,48 @@ func (q *Queries) AdvanceUsers(ctx context.Context, arg AdvanceUsersParams) ([]A
 	return items, nil
 }
 
-const ensureUsers = `-- name: EnsureUsers :many
+const createFreeUsers = `-- name: CreateFreeUsers :many
+WITH claimed AS MATERIALIZED (
+    SELECT i.user_id, pg_try_advisory_xact_lock(hashtextextended(i.user_id::text, 1)) AS free
+    FROM (SELECT unnest($1::uuid[]) AS user_id) i)
 INSERT INTO profile.user_stats (user_id)
-SELECT user_id FROM (SELECT unnest($1::uuid[]) AS user_id) AS input
+SELECT user_id FROM claimed WHERE free
+ON CONFLICT (user_id) DO NOTHING
+RETURNING user_id, profile.clock_now()::timestamptz AS now
+`
+
+type CreateFreeUsersRow struct {
+	UserID uuid.UUID
+	Now    time.Time
+}
+
+// EnsureUsers that leaves out whom somebody else is creating: a transaction that holds other users' locks must not wait.
+func (q *Queries) CreateFreeUsers(ctx context.Context, userIds []uuid.UUID) ([]CreateFreeUsersRow, error) {
+	rows, err := q.db.Query(ctx, createFreeUsers, userIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CreateFreeUsersRow
+	for rows.Next() {
+		var i CreateFreeUsersRow
+		if err := rows.Scan(&i.UserID, &i.Now); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ensureUsers = `-- name: EnsureUsers :many
+WITH claimed AS MATERIALIZED (
+    SELECT i.user_id, pg_advisory_xact_lock(hashtextextended(i.user_id::text, 1)) AS claim
+    FROM (SELECT unnest($1::uuid[]) AS user_id ORDER BY 1) i)
+INSERT INTO profile.user_stats (user_id)
+SELECT user_id FROM claimed
 ORDER BY user_id
 ON CONFLICT (user_id) DO NOTHING
 RETURNING user_id, profile.clock_now()::timestamptz AS now
@@ -78,8 +117,8 @@ type EnsureUsersRow struct {
 	Now    time.Time
 }
 
-// Creates, in key order, the rows that do not exist and returns those, which nobody else can have locked. It waits
-// for whoever is creating the same ones.
+// Creates, in key order, the rows that do not exist and returns those, which nobody else can have locked. Whoever
+// creates a user has claimed the id before, so that CreateFreeUsers can see it; this waits for the claim.
 func (q *Queries) EnsureUsers(ctx context.Context, userIds []uuid.UUID) ([]EnsureUsersRow, error) {
 	rows, err := q.db.Query(ctx, ensureUsers, userIds)
 	if err != nil {

@@ -87,7 +87,7 @@ func TestA81_PlansDoNotDependOnTheDay(t *testing.T) {
 	}
 	statements := byName(tr.take())
 	require.Subset(t, keysOf(statements), []string{
-		"TryLockIdempotencyKeys", "GetIdempotencyKeys", "LockFreeUsers", "EnsureUsers", "SetFavorites", "AdvanceUsers", "EnsureVideos", "AdvanceVideos",
+		"TryLockIdempotencyKeys", "GetIdempotencyKeys", "LockFreeUsers", "CreateFreeUsers", "SetFavorites", "AdvanceUsers", "EnsureVideos", "AdvanceVideos",
 		"InsertEvents", "PutIdempotencyKeys", "GetWatchLogs", "GetVideoFacts", "PutWatchLogs", "GetFavorites", "BatchGetVideoStats",
 		"ListFavorites", "ListFavoritesByType", "ListWatchHistory",
 	})
