@@ -73,8 +73,15 @@ func (l list) mustPage(f fan, size int32, token string) (entries []string, next 
 // walk reads all pages.
 func (l list) walk(f fan, size int32) []string {
 	f.t.Helper()
+	return l.walkBetween(f, size, func() {})
+}
+
+// walkBetween reads all pages and calls between before each but the first.
+func (l list) walkBetween(f fan, size int32, between func()) []string {
+	f.t.Helper()
 	entries, token := l.mustPage(f, size, "")
 	for token != "" {
+		between()
 		var more []string
 		more, token = l.mustPage(f, size, token)
 		entries = append(entries, more...)
@@ -348,8 +355,10 @@ func (w writer) step(l list, i int) error {
 	}
 }
 
-// until writes until done is closed and returns how many changes it made.
-func (w writer) until(done <-chan struct{}, l list) (changes int, err error) {
+// until writes until done is closed and returns how many changes it made. It
+// tells changed of them, and closes it at the end.
+func (w writer) until(done <-chan struct{}, changed chan<- struct{}, l list) (changes int, err error) {
+	defer close(changed)
 	for err == nil {
 		select {
 		case <-done:
@@ -357,6 +366,10 @@ func (w writer) until(done <-chan struct{}, l list) (changes int, err error) {
 		default:
 			err = w.step(l, changes)
 			changes++
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
 		}
 	}
 	return changes, err
@@ -376,18 +389,18 @@ func TestS54_PagesNeverRepeatOrSkipWhileOthersWrite(t *testing.T) {
 		}
 		want := l.walk(f, 100)
 		require.Len(t, want, rows)
-		done := make(chan struct{})
+		done, changed := make(chan struct{}), make(chan struct{}, 1)
 		changes := 0
 		writing := testkit.Later(func() (err error) {
-			changes, err = writer{f, touched}.until(done, l)
+			changes, err = writer{f, touched}.until(done, changed, l)
 			return err
 		})
 
-		got := l.walk(f, pageSize)
+		got := l.walkBetween(f, pageSize, func() { <-changed })
 
 		close(done)
 		require.NoError(t, <-writing)
-		require.Greater(t, changes, rows/pageSize/30, "the list was written to while it was read")
+		require.Greater(t, changes, rows/pageSize/10, "the list was written to while it was read")
 		seen := map[string]int{}
 		for _, entry := range got {
 			seen[entry]++
