@@ -187,10 +187,11 @@ func (s *engagementService) room(users locked, book *ledger, c po.FavoriteComman
 
 // enter books a command that was applied, and asks for the counters of its video.
 func (s *engagementService) enter(book *ledger, trace string, cmd po.FavoriteCommand, change po.FavoriteChange) {
-	video := book.video(cmd.VideoID, change.Counted)
 	if !change.Changed {
+		book.ask(cmd.VideoID)
 		return
 	}
+	video := book.video(cmd.VideoID, change.Counted)
 	step := int64(1)
 	if !cmd.Active {
 		step = -1

@@ -18,7 +18,10 @@ import (
 // video counters, event log.
 type ledger struct {
 	users map[models.UserID]*po.UserDelta
-	// videos are those whose counters move or are asked for.
+	// asked are videos whose counters are asked for.
+	asked map[models.VideoID]bool
+	// videos are those about which something changed, though their counters may end where they began: they are
+	// locked, so that no change tells an older snapshot than the change before it (S78).
 	videos map[models.VideoID]*po.StatsDelta
 	// uncounted videos have no row of counters yet.
 	uncounted map[models.VideoID]bool
@@ -35,7 +38,10 @@ type pendingEvent struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{users: map[models.UserID]*po.UserDelta{}, videos: map[models.VideoID]*po.StatsDelta{}, uncounted: map[models.VideoID]bool{}}
+	return &ledger{
+		users: map[models.UserID]*po.UserDelta{}, asked: map[models.VideoID]bool{},
+		videos: map[models.VideoID]*po.StatsDelta{}, uncounted: map[models.VideoID]bool{},
+	}
 }
 
 func (l *ledger) user(id models.UserID) *po.UserDelta {
@@ -45,7 +51,10 @@ func (l *ledger) user(id models.UserID) *po.UserDelta {
 	return l.users[id]
 }
 
-// video is a video whose counters book will return. counted: it has a row of them.
+// ask has book return a video's counters.
+func (l *ledger) ask(id models.VideoID) { l.asked[id] = true }
+
+// video is what moves a video's counters, which book will return. counted: it has a row of them.
 func (l *ledger) video(id models.VideoID, counted bool) *po.StatsDelta {
 	if l.videos[id] == nil {
 		l.videos[id] = &po.StatsDelta{VideoID: id}
@@ -90,17 +99,17 @@ func (l *ledger) move(ctx context.Context, tx *repositories.Tx, counters map[mod
 	var moved []po.StatsDelta
 	var unmoved, created []models.VideoID
 	for id, d := range l.videos {
-		switch {
-		case d.IsZero():
-			unmoved = append(unmoved, id)
-		default:
-			moved = append(moved, *d)
-			if l.uncounted[id] {
-				created = append(created, id)
-			}
+		moved = append(moved, *d)
+		if l.uncounted[id] {
+			created = append(created, id)
 		}
 	}
-	stats := make(map[models.VideoID]po.VideoStats, len(l.videos))
+	for id := range l.asked {
+		if l.videos[id] == nil {
+			unmoved = append(unmoved, id)
+		}
+	}
+	stats := make(map[models.VideoID]po.VideoStats, len(moved)+len(unmoved))
 	var steps []func(tx *repositories.Tx) error
 	if len(l.users) > 0 {
 		steps = append(steps, func(tx *repositories.Tx) error { return l.moveUsers(ctx, tx, counters) })

@@ -98,7 +98,7 @@ func (s *watchHistoryService) apply(ctx context.Context, tx *repositories.Tx, cm
 			Progress: vo.WatchRecord{Log: m.Next, DurationMicros: video.DurationMicros},
 			Recorded: m.Next.QualifiedAt != nil, Outcome: m.Outcome, Doubts: m.Doubts,
 		}
-		book.video(r.VideoID, video.Counted)
+		book.ask(r.VideoID)
 		if !m.Changed {
 			continue
 		}
@@ -149,9 +149,11 @@ func (s *watchHistoryService) save(ctx context.Context, tx *repositories.Tx, boo
 		rows[i] = current[key]
 		oldWatchers, oldSeconds := found.before[key].Contribution()
 		newWatchers, newSeconds := rows[i].Contribution()
-		video := book.video(key.VideoID, found.videos[key.VideoID].Counted)
-		video.Watchers += newWatchers - oldWatchers
-		video.Seconds += newSeconds - oldSeconds
+		if newWatchers != oldWatchers || newSeconds != oldSeconds {
+			video := book.video(key.VideoID, found.videos[key.VideoID].Counted)
+			video.Watchers += newWatchers - oldWatchers
+			video.Seconds += newSeconds - oldSeconds
+		}
 		if newWatchers != oldWatchers {
 			book.user(key.UserID).Watched += newWatchers - oldWatchers
 		}

@@ -24,11 +24,6 @@ type StatsDelta struct {
 	Likes, Bookmarks, Watchers, Seconds int64
 }
 
-// IsZero reports whether nothing moves.
-func (d StatsDelta) IsZero() bool {
-	return d.Likes == 0 && d.Bookmarks == 0 && d.Watchers == 0 && d.Seconds == 0
-}
-
 // StatsDrift is a video whose counters differ from a recount (S42).
 type StatsDrift struct {
 	VideoID         models.VideoID

@@ -159,3 +159,21 @@ func TestS78_UnmovedCountersKeepTheirVersion(t *testing.T) {
 	require.Equal(t, counters{version: 1, watchers: 1, seconds: 10}, all[0].counters)
 	require.Equal(t, all[0].counters, all[1].counters)
 }
+
+// A change tells counters that no other can have moved meanwhile, also when its transaction leaves them where they were.
+func TestS78_ChangesThatCancelOutMoveTheVersion(t *testing.T) {
+	t.Parallel()
+	s, users, video := newCinema(t), newUsers(2), testkit.NewVideo()
+	like := func(user models.UserID, active bool) services.FavoriteCommand {
+		return services.FavoriteCommand{UserID: user, VideoID: video, Type: models.Like, Active: active}
+	}
+	_, err := s.Engagements.Apply(t.Context(), models.ServiceActor, []services.FavoriteCommand{like(users[0], true)})
+	require.NoError(t, err)
+	_, err = s.Engagements.Apply(t.Context(), models.ServiceActor, []services.FavoriteCommand{like(users[0], false), like(users[1], true)})
+	require.NoError(t, err)
+	all := snapshots(t, s, users)
+	require.Len(t, all, 3)
+	require.Equal(t, counters{version: 1, likes: 1}, all[0].counters)
+	require.Equal(t, counters{version: 2, likes: 1}, all[1].counters)
+	require.Equal(t, all[1].counters, all[2].counters)
+}
