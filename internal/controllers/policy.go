@@ -28,15 +28,17 @@ type Policy struct {
 
 // policies has every method of ProfileService; one that is missing stops the start.
 var policies = map[string]Policy{
-	profilev1.ProfileService_GetProfile_FullMethodName:          {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
-	profilev1.ProfileService_UpdateProfile_FullMethodName:       {identity.Access{Self: true, Role: identity.Writer}, Command, admission.Updates},
-	profilev1.ProfileService_UpdatePreferences_FullMethodName:   {identity.Access{Self: true, Role: identity.Writer}, Command, admission.Updates},
-	profilev1.ProfileService_MutateFavorite_FullMethodName:      {identity.Access{Self: true, Role: identity.Writer}, Command, admission.Shared},
-	profilev1.ProfileService_BatchQueryFavorite_FullMethodName:  {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
-	profilev1.ProfileService_ListFavorites_FullMethodName:       {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
-	profilev1.ProfileService_UpsertWatchProgress_FullMethodName: {identity.Access{Self: true, Role: identity.Writer}, Progress, admission.Shared},
-	profilev1.ProfileService_ListWatchHistory_FullMethodName:    {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
-	profilev1.ProfileService_PurgeUserData_FullMethodName:       {identity.Access{Self: false, Role: identity.Compliance}, Command, admission.Updates},
+	profilev1.ProfileService_GetProfile_FullMethodName:            {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
+	profilev1.ProfileService_UpdateProfile_FullMethodName:         {identity.Access{Self: true, Role: identity.Writer}, Command, admission.Updates},
+	profilev1.ProfileService_UpdatePreferences_FullMethodName:     {identity.Access{Self: true, Role: identity.Writer}, Command, admission.Updates},
+	profilev1.ProfileService_MutateFavorite_FullMethodName:        {identity.Access{Self: true, Role: identity.Writer}, Command, admission.Shared},
+	profilev1.ProfileService_BatchQueryFavorite_FullMethodName:    {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
+	profilev1.ProfileService_ListFavorites_FullMethodName:         {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
+	profilev1.ProfileService_UpsertWatchProgress_FullMethodName:   {identity.Access{Self: true, Role: identity.Writer}, Progress, admission.Shared},
+	profilev1.ProfileService_GetWatchProgress_FullMethodName:      {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
+	profilev1.ProfileService_BatchGetWatchProgress_FullMethodName: {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
+	profilev1.ProfileService_ListWatchHistory_FullMethodName:      {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
+	profilev1.ProfileService_PurgeUserData_FullMethodName:         {identity.Access{Self: false, Role: identity.Compliance}, Command, admission.Updates},
 }
 
 // checkPolicies fails when a served method has no policy.

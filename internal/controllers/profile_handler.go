@@ -139,6 +139,32 @@ func (h *ProfileHandler) UpsertWatchProgress(ctx context.Context, req *profilev1
 	return dto.UpsertWatchProgressResponse(answer.Value), respond(ctx, answer.Replayed)
 }
 
+// GetWatchProgress implements profilev1.ProfileServiceServer.
+func (h *ProfileHandler) GetWatchProgress(ctx context.Context, req *profilev1.GetWatchProgressRequest) (*profilev1.GetWatchProgressResponse, error) {
+	call, id, err := h.decoder.GetWatchProgress(identity.SubjectFrom(ctx), headers(ctx), req)
+	if err != nil {
+		return nil, err
+	}
+	records, err := h.watch.BatchGet(ctx, call, []models.VideoID{id})
+	if err != nil {
+		return nil, err
+	}
+	return dto.GetWatchProgressResponse(records[0]), nil
+}
+
+// BatchGetWatchProgress implements profilev1.ProfileServiceServer.
+func (h *ProfileHandler) BatchGetWatchProgress(ctx context.Context, req *profilev1.BatchGetWatchProgressRequest) (*profilev1.BatchGetWatchProgressResponse, error) {
+	call, ids, err := h.decoder.BatchGetWatchProgress(identity.SubjectFrom(ctx), headers(ctx), req)
+	if err != nil {
+		return nil, err
+	}
+	records, err := h.watch.BatchGet(ctx, call, ids)
+	if err != nil {
+		return nil, err
+	}
+	return dto.BatchGetWatchProgressResponse(ids, records), nil
+}
+
 // ListWatchHistory implements profilev1.ProfileServiceServer.
 func (h *ProfileHandler) ListWatchHistory(ctx context.Context, req *profilev1.ListWatchHistoryRequest) (*profilev1.ListWatchHistoryResponse, error) {
 	call, query, err := h.decoder.ListWatchHistory(identity.SubjectFrom(ctx), headers(ctx), req)

@@ -14,10 +14,12 @@ type Outcome string
 
 // The outcomes worth explaining; the empty one needs no explanation.
 const (
-	OutcomeNone           Outcome = ""
-	OutcomeStale          Outcome = "stale"
-	OutcomeExpired        Outcome = "expired"
-	OutcomeBelowThreshold Outcome = "below_threshold"
+	OutcomeNone            Outcome = ""
+	OutcomeStale           Outcome = "stale"
+	OutcomeExpired         Outcome = "expired"
+	OutcomeBelowThreshold  Outcome = "below_threshold"
+	OutcomeDurationUnknown Outcome = "duration_unknown"
+	OutcomeImplausible     Outcome = "implausible"
 )
 
 // Availability of a video, as the projection's column of that name decides it (S21).

@@ -55,12 +55,22 @@ type WatchKey struct {
 	VideoID models.VideoID
 }
 
-// WatchLogRepository reads and writes profile.watch_logs.
+// WatchLogRepository reads and writes profile.watch_logs and profile.watch_sessions.
 type WatchLogRepository interface {
 	// Get returns the rows that exist. Whoever means to write them has locked their users.
 	Get(ctx context.Context, keys []WatchKey) (map[WatchKey]po.WatchLog, error)
 	// UpsertProgress stores merged rows of distinct keys.
 	UpsertProgress(ctx context.Context, logs []po.WatchLog) error
+	// Sessions returns the greatest numbers seen of those sessions that have one apart from their row.
+	Sessions(ctx context.Context, keys []po.WatchSessionKey) (map[po.WatchSessionKey]int64, error)
+	// UpsertSessions stores the numbers of distinct sessions; a smaller one than is stored changes nothing.
+	UpsertSessions(ctx context.Context, sessions []po.WatchSession) error
+	// PruneSessions forgets up to limit sessions nobody used for that long, and returns how many.
+	PruneSessions(ctx context.Context, untouched time.Duration, limit int32) (int64, error)
+	// Unjudged returns up to limit rows that wait for a length that is known by now.
+	Unjudged(ctx context.Context, limit int32) ([]WatchKey, error)
+	// BatchGet returns what is kept of a user and videos and has not expired, also below the threshold.
+	BatchGet(ctx context.Context, user models.UserID, ids []models.VideoID) (map[models.VideoID]po.WatchRecord, error)
 	// ListRecent returns one page, most recent first; fewer rows than asked for only at the end.
 	ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchEntry, error)
 }

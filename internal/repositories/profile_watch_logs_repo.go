@@ -3,6 +3,7 @@ package repositories
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -39,6 +40,8 @@ func (r watchLogRepo) UpsertProgress(ctx context.Context, logs []po.WatchLog) er
 		p.PositionSeconds = append(p.PositionSeconds, l.PositionSeconds)
 		p.RatioBPs = append(p.RatioBPs, l.RatioBP)
 		p.ResumeAts = append(p.ResumeAts, l.ResumeAt)
+		p.RatioAts = append(p.RatioAts, l.RatioAt)
+		p.FurthestSeconds = append(p.FurthestSeconds, l.FurthestSeconds)
 		p.MaxRatioBPs = append(p.MaxRatioBPs, l.MaxRatioBP)
 		p.ReportedSeconds = append(p.ReportedSeconds, l.ReportedSeconds)
 		p.CountedSeconds = append(p.CountedSeconds, l.CountedSeconds)
@@ -57,6 +60,75 @@ func (r watchLogRepo) UpsertProgress(ctx context.Context, logs []po.WatchLog) er
 		return fmt.Errorf("store watch logs: %w", translate(err))
 	}
 	return nil
+}
+
+func (r watchLogRepo) Sessions(ctx context.Context, keys []po.WatchSessionKey) (map[po.WatchSessionKey]int64, error) {
+	var p profiledb.GetWatchSessionsParams
+	for _, k := range keys {
+		p.UserIDs = append(p.UserIDs, uuid.UUID(k.UserID))
+		p.VideoIDs = append(p.VideoIDs, uuid.UUID(k.VideoID))
+		p.SessionIDs = append(p.SessionIDs, k.SessionID)
+	}
+	rows, err := r.q.GetWatchSessions(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("read watch sessions: %w", translate(err))
+	}
+	seen := make(map[po.WatchSessionKey]int64, len(rows))
+	for _, row := range rows {
+		seen[po.WatchSessionKey{UserID: models.UserID(row.UserID), VideoID: models.VideoID(row.VideoID), SessionID: row.SessionID}] = row.Seq
+	}
+	return seen, nil
+}
+
+func (r watchLogRepo) UpsertSessions(ctx context.Context, sessions []po.WatchSession) error {
+	var p profiledb.PutWatchSessionsParams
+	for _, s := range sessions {
+		p.UserIDs = append(p.UserIDs, uuid.UUID(s.UserID))
+		p.VideoIDs = append(p.VideoIDs, uuid.UUID(s.VideoID))
+		p.SessionIDs = append(p.SessionIDs, s.SessionID)
+		p.Seqs = append(p.Seqs, s.Seq)
+	}
+	if err := r.q.PutWatchSessions(ctx, p); err != nil {
+		return fmt.Errorf("store watch sessions: %w", translate(err))
+	}
+	return nil
+}
+
+func (r watchLogRepo) PruneSessions(ctx context.Context, untouched time.Duration, limit int32) (int64, error) {
+	n, err := r.q.PruneWatchSessions(ctx, profiledb.PruneWatchSessionsParams{OlderThanSeconds: untouched.Seconds(), MaxRows: limit})
+	if err != nil {
+		return 0, fmt.Errorf("prune watch sessions: %w", translate(err))
+	}
+	return n, nil
+}
+
+func (r watchLogRepo) Unjudged(ctx context.Context, limit int32) ([]WatchKey, error) {
+	rows, err := r.q.FindUnjudgedWatchLogs(ctx, limit)
+	if err != nil {
+		return nil, fmt.Errorf("find watch logs to judge: %w", translate(err))
+	}
+	keys := make([]WatchKey, len(rows))
+	for i, row := range rows {
+		keys[i] = WatchKey{models.UserID(row.UserID), models.VideoID(row.VideoID)}
+	}
+	return keys, nil
+}
+
+func (r watchLogRepo) BatchGet(ctx context.Context, user models.UserID, ids []models.VideoID) (map[models.VideoID]po.WatchRecord, error) {
+	p := profiledb.GetWatchProgressParams{UserID: uuid.UUID(user)}
+	for _, id := range ids {
+		p.VideoIDs = append(p.VideoIDs, uuid.UUID(id))
+	}
+	rows, err := r.q.GetWatchProgress(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("read watch progress: %w", translate(err))
+	}
+	records := make(map[models.VideoID]po.WatchRecord, len(rows))
+	for _, row := range rows {
+		log := decodeWatchLog(row.ProfileWatchLog)
+		records[log.VideoID] = po.WatchRecord{Log: log, DurationMicros: row.DurationMicros}
+	}
+	return records, nil
 }
 
 func (r watchLogRepo) ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchEntry, error) {
@@ -93,6 +165,7 @@ func decodeWatchLog(row profiledb.ProfileWatchLog) po.WatchLog {
 		ReportedSeconds: row.ReportedSeconds, CountedSeconds: row.CountedSeconds, QualifiedAt: utc(row.QualifiedAt),
 		CompletedAt: utc(row.CompletedAt), CompletedCount: row.CompletedCount, CompletionArmed: row.CompletionArmed,
 		LastEmittedRatioBP: row.LastEmittedRatioBP, SessionID: row.SessionID, SessionSeq: row.SessionSeq,
+		RatioAt: or(row.RatioAt, row.ResumeAt).UTC(), FurthestSeconds: row.FurthestSeconds,
 		FirstWatchedAt: row.FirstWatchedAt.UTC(), LastWatchedAt: row.LastWatchedAt.UTC(), ExpiresAt: row.ExpiresAt.UTC(),
 	}
 }

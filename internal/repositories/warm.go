@@ -57,7 +57,9 @@ func rehearsal(ctx context.Context) []func(tx *Tx) error {
 		func(tx *Tx) error { return second(tx.Engagements.Upsert(ctx, nil, po.FavoritePolicy{})) },
 		func(tx *Tx) error { return second(tx.WatchLogs.Get(ctx, nil)) },
 		func(tx *Tx) error { return second(tx.Videos.Facts(ctx, nil)) },
+		func(tx *Tx) error { return second(tx.WatchLogs.Sessions(ctx, nil)) },
 		func(tx *Tx) error { return tx.WatchLogs.UpsertProgress(ctx, nil) },
+		func(tx *Tx) error { return tx.WatchLogs.UpsertSessions(ctx, nil) },
 		func(tx *Tx) error { return second(tx.UserStats.Increment(ctx, nil)) },
 		func(tx *Tx) error { return tx.VideoStats.Ensure(ctx, nil) },
 		func(tx *Tx) error { return second(tx.VideoStats.Increment(ctx, nil)) },
@@ -75,6 +77,7 @@ func glances(ctx context.Context) []func(tx *Tx) error {
 		func(tx *Tx) error {
 			return second(tx.Engagements.ListByUser(ctx, po.FavoriteQuery{PageSize: 1, Type: models.Like}))
 		},
+		func(tx *Tx) error { return second(tx.WatchLogs.BatchGet(ctx, models.UserID{}, nil)) },
 		func(tx *Tx) error { return second(tx.WatchLogs.ListRecent(ctx, po.WatchQuery{PageSize: 1})) },
 		func(tx *Tx) error {
 			if _, err := tx.Profiles.Get(ctx, models.UserID(uuid.Nil)); !errors.Is(err, models.ErrProfileNotFound) {

@@ -124,8 +124,14 @@ type WatchHistoryService interface {
 	Apply(ctx context.Context, actor models.Actor, reports []ProgressReport) ([]vo.WatchOutcome, error)
 	// Report is Apply of one report of the call's subject, with its idempotency key.
 	Report(ctx context.Context, call models.Call, report ProgressReport) (Answer[vo.WatchOutcome], error)
+	// BatchGet answers in order and length of ids, with zero values for what the subject has not watched or what has
+	// expired. What is below the threshold is there too.
+	BatchGet(ctx context.Context, call models.Call, ids []models.VideoID) ([]vo.WatchRecord, error)
 	// List returns one page. Errors: ErrInvalidPageToken.
 	List(ctx context.Context, call models.Call, q WatchListQuery) (vo.Page[vo.WatchEntry], error)
+	// Judge gives up to limit rows their ratios whose video got its length after they were reported (S36), and returns
+	// how many there were.
+	Judge(ctx context.Context, limit int32) (int64, error)
 }
 
 // ProgressReport is what a client says about one video.

@@ -51,68 +51,103 @@ func (s *watchHistoryService) Report(ctx context.Context, call models.Call, repo
 	return s.writer.write(ctx, newCommand(ctx, call, report))
 }
 
-// watched is what reports are merged into.
+// watched is what reports are merged into, one after the other: what was found, and what they made of it.
 type watched struct {
-	before map[repositories.WatchKey]po.WatchLog
-	videos map[models.VideoID]po.VideoFacts
+	before, after map[repositories.WatchKey]po.WatchLog
+	// changed are the keys of after, in the order they were first changed.
+	changed []repositories.WatchKey
+	videos  map[models.VideoID]po.VideoFacts
+	// seen are the numbers of sessions, apart those that must be stored.
+	seen, apart map[po.WatchSessionKey]int64
+}
+
+func (w *watched) row(key repositories.WatchKey) po.WatchLog {
+	if log, changed := w.after[key]; changed {
+		return log
+	}
+	return w.before[key]
+}
+
+// keep takes over what a merge has changed.
+func (w *watched) keep(key repositories.WatchKey, m po.Merged) {
+	if m.Session != nil {
+		w.seen[m.Session.WatchSessionKey] = m.Session.Seq
+		w.apart[m.Session.WatchSessionKey] = m.Session.Seq
+	}
+	if !m.Changed {
+		return
+	}
+	if _, again := w.after[key]; !again {
+		w.changed = append(w.changed, key)
+	}
+	w.after[key] = m.Next
+}
+
+// reads are the questions whose answers reports are merged into.
+func (w *watched) reads(keys []repositories.WatchKey, sessions []po.WatchSessionKey) []read {
+	w.after, w.seen, w.apart = map[repositories.WatchKey]po.WatchLog{}, map[po.WatchSessionKey]int64{}, map[po.WatchSessionKey]int64{}
+	ids := make([]models.VideoID, len(keys))
+	for i, key := range keys {
+		ids[i] = key.VideoID
+	}
+	reads := []read{
+		func(ctx context.Context, tx *repositories.Tx) (err error) {
+			w.before, err = tx.WatchLogs.Get(ctx, keys)
+			return err
+		},
+		func(ctx context.Context, tx *repositories.Tx) (err error) {
+			w.videos, err = tx.Videos.Facts(ctx, ids)
+			return err
+		},
+	}
+	if len(sessions) == 0 {
+		return reads
+	}
+	return append(reads, func(ctx context.Context, tx *repositories.Tx) (err error) {
+		w.seen, err = tx.WatchLogs.Sessions(ctx, sessions)
+		return err
+	})
 }
 
 func (s *watchHistoryService) prepare(cmds []command[ProgressReport]) ([]read, applyFunc[vo.WatchOutcome]) {
 	var found watched
-	keys, ids := make([]repositories.WatchKey, len(cmds)), make([]models.VideoID, len(cmds))
+	keys := make([]repositories.WatchKey, len(cmds))
+	var sessions []po.WatchSessionKey
 	for i, c := range cmds {
-		keys[i], ids[i] = keyOf(c.body), c.body.VideoID
+		keys[i] = keyOf(c.body)
+		if c.body.SessionID != "" && c.body.Seq > 0 {
+			sessions = append(sessions, po.WatchSessionKey{UserID: c.body.UserID, VideoID: c.body.VideoID, SessionID: c.body.SessionID})
+		}
 	}
-	reads := []read{
-		func(ctx context.Context, tx *repositories.Tx) (err error) {
-			found.before, err = tx.WatchLogs.Get(ctx, keys)
-			return err
-		},
-		func(ctx context.Context, tx *repositories.Tx) (err error) {
-			found.videos, err = tx.Videos.Facts(ctx, ids)
-			return err
-		},
-	}
+	reads := found.reads(keys, sessions)
 	return reads, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.WatchOutcome]) error {
-		return s.apply(ctx, tx, cmds, found, users, places, outcomes)
+		return s.apply(ctx, tx, cmds, &found, users, places, outcomes)
 	}
 }
 
 // apply merges every report into its row in order, and books the difference between the rows as they were and as they
 // are.
-func (s *watchHistoryService) apply(ctx context.Context, tx *repositories.Tx, cmds []command[ProgressReport], found watched, users locked,
+func (s *watchHistoryService) apply(ctx context.Context, tx *repositories.Tx, cmds []command[ProgressReport], found *watched, users locked,
 	places []int, outcomes []outcomeFor[vo.WatchOutcome],
 ) error {
 	book := newLedger()
-	current := make(map[repositories.WatchKey]po.WatchLog, len(places))
-	var changed []repositories.WatchKey
 	for _, i := range places {
 		r := cmds[i].body
 		key, video := keyOf(r), found.videos[r.VideoID]
-		m, err := s.merge(r, row(current, found.before, key), video, users[r.UserID].Now)
+		m, err := s.merge(r, found, users[r.UserID].Now)
 		if err != nil {
 			outcomes[i].Err = err
 			continue
 		}
+		found.keep(key, m)
 		outcomes[i].Value.Value = vo.WatchOutcome{
 			Progress: vo.WatchRecord{Log: m.Next, DurationMicros: video.DurationMicros},
 			Recorded: m.Next.QualifiedAt != nil, Outcome: m.Outcome, Doubts: m.Doubts,
 		}
 		book.ask(r.VideoID)
-		if !m.Changed {
-			continue
-		}
-		if _, touched := current[key]; !touched {
-			changed = append(changed, key)
-		}
-		current[key] = m.Next
-		if m.Emits() && s.opts.PublishEvents {
-			book.announce(pendingEvent{r.UserID, r.VideoID, cmds[i].trace, func(id uuid.UUID, stats po.VideoStats) (po.Event, error) {
-				return outboxevents.Progress(id, m, video.DurationMicros, stats)
-			}})
-		}
+		s.announce(book, key, m, video, cmds[i].trace)
 	}
-	stats, err := s.save(ctx, tx, book, found, current, changed, users)
+	stats, err := s.save(ctx, tx, book, found, users)
 	if err != nil {
 		return err
 	}
@@ -122,14 +157,8 @@ func (s *watchHistoryService) apply(ctx context.Context, tx *repositories.Tx, cm
 	return nil
 }
 
-func row(current, before map[repositories.WatchKey]po.WatchLog, key repositories.WatchKey) po.WatchLog {
-	if log, touched := current[key]; touched {
-		return log
-	}
-	return before[key]
-}
-
-func (s *watchHistoryService) merge(r ProgressReport, log po.WatchLog, video po.VideoFacts, now time.Time) (po.Merged, error) {
+func (s *watchHistoryService) merge(r ProgressReport, found *watched, now time.Time) (po.Merged, error) {
+	video := found.videos[r.VideoID]
 	if !s.opts.VideoPolicy.AllowsProgress(video.Availability) {
 		return po.Merged{}, models.ErrVideoUnavailable
 	}
@@ -137,16 +166,26 @@ func (s *watchHistoryService) merge(r ProgressReport, log po.WatchLog, video po.
 	if err != nil {
 		return po.Merged{}, err
 	}
-	return log.Merge(r.at(at), po.WatchContext{Rules: s.opts.Watch, Now: now, DurationMicros: video.DurationMicros}), nil
+	report := r.at(at)
+	c := po.WatchContext{Rules: s.opts.Watch, Now: now, DurationMicros: video.DurationMicros, SeenSeq: found.seen[report.SessionKey()]}
+	return found.row(keyOf(r)).Merge(report, c), nil
+}
+
+// announce queues the event of a merge, if it has one (S35).
+func (s *watchHistoryService) announce(book *ledger, key repositories.WatchKey, m po.Merged, video po.VideoFacts, trace string) {
+	if !m.Changed || !m.Emits() || !s.opts.PublishEvents {
+		return
+	}
+	book.announce(pendingEvent{key.UserID, key.VideoID, trace, func(id uuid.UUID, stats po.VideoStats) (po.Event, error) {
+		return outboxevents.Progress(id, m, video.DurationMicros, stats)
+	}})
 }
 
 // save stores changed rows and books what they add to counters (S39, S42).
-func (s *watchHistoryService) save(ctx context.Context, tx *repositories.Tx, book *ledger, found watched,
-	current map[repositories.WatchKey]po.WatchLog, changed []repositories.WatchKey, users locked,
-) (map[models.VideoID]po.VideoStats, error) {
-	rows := make([]po.WatchLog, len(changed))
-	for i, key := range changed {
-		rows[i] = current[key]
+func (s *watchHistoryService) save(ctx context.Context, tx *repositories.Tx, book *ledger, found *watched, users locked) (map[models.VideoID]po.VideoStats, error) {
+	rows := make([]po.WatchLog, len(found.changed))
+	for i, key := range found.changed {
+		rows[i] = found.after[key]
 		oldWatchers, oldSeconds := found.before[key].Contribution()
 		newWatchers, newSeconds := rows[i].Contribution()
 		if newWatchers != oldWatchers || newSeconds != oldSeconds {
@@ -163,7 +202,48 @@ func (s *watchHistoryService) save(ctx context.Context, tx *repositories.Tx, boo
 			return nil, err
 		}
 	}
+	if len(found.apart) > 0 {
+		sessions := make([]po.WatchSession, 0, len(found.apart))
+		for key, seq := range found.apart {
+			sessions = append(sessions, po.WatchSession{WatchSessionKey: key, Seq: seq})
+		}
+		if err := tx.Later(func(tx *repositories.Tx) error { return tx.WatchLogs.UpsertSessions(ctx, sessions) }); err != nil {
+			return nil, err
+		}
+	}
 	return book.book(ctx, tx, users, s.newID)
+}
+
+func (s *watchHistoryService) Judge(ctx context.Context, limit int32) (judged int64, err error) {
+	err = s.store.Write(ctx, models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
+		keys, err := tx.WatchLogs.Unjudged(ctx, limit)
+		if judged = int64(len(keys)); err != nil || len(keys) == 0 {
+			return err
+		}
+		users := make([]models.UserID, len(keys))
+		for i, key := range keys {
+			users[i] = key.UserID
+		}
+		locked, err := tx.UserStats.Lock(ctx, users)
+		if err != nil {
+			return err
+		}
+		var found watched
+		if err := tx.Together(ctx, bound(ctx, found.reads(keys, nil))...); err != nil {
+			return err
+		}
+		book := newLedger()
+		for _, key := range keys {
+			video := found.videos[key.VideoID]
+			m := found.row(key).Judge(po.WatchContext{Rules: s.opts.Watch, Now: locked[key.UserID].Now, DurationMicros: video.DurationMicros})
+			found.keep(key, m)
+			s.announce(book, key, m, video, "")
+		}
+		_, err = s.save(ctx, tx, book, &found, locked)
+		return err
+	})
+	observeError(s.observer, err)
+	return judged, err
 }
 
 func (s *watchHistoryService) committed(_ []command[ProgressReport], outcomes []outcomeFor[vo.WatchOutcome]) {
@@ -183,6 +263,21 @@ func (r ProgressReport) at(at models.Effective) po.ProgressReport {
 
 func keyOf(r ProgressReport) repositories.WatchKey {
 	return repositories.WatchKey{UserID: r.UserID, VideoID: r.VideoID}
+}
+
+func (s *watchHistoryService) BatchGet(ctx context.Context, call models.Call, ids []models.VideoID) (records []vo.WatchRecord, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	err = s.store.Read(ctx, call.Actor, func(ctx context.Context, tx *repositories.Tx) error {
+		found, err := tx.WatchLogs.BatchGet(ctx, call.Subject, ids)
+		records = make([]vo.WatchRecord, len(ids))
+		for i, id := range ids {
+			records[i] = found[id]
+		}
+		return err
+	})
+	return records, err
 }
 
 func (s *watchHistoryService) List(ctx context.Context, call models.Call, q WatchListQuery) (page vo.Page[vo.WatchEntry], err error) {

@@ -8,11 +8,12 @@ CROSS JOIN LATERAL (SELECT * FROM profile.watch_logs l WHERE l.user_id = i.user_
 -- arrive as the zero time, -1 or empty text.
 -- name: PutWatchLogs :exec
 INSERT INTO profile.watch_logs
-    (user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, reported_seconds, counted_seconds, qualified_at,
+    (user_id, video_id, position_seconds, ratio_bp, resume_at, ratio_at, max_ratio_bp, furthest_seconds, reported_seconds, counted_seconds, qualified_at,
      completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq,
      first_watched_at, last_watched_at, expires_at)
 SELECT unnest(@user_ids::uuid[]), unnest(@video_ids::uuid[]), unnest(@position_seconds::bigint[]),
-       unnest(@ratio_bps::int[]), unnest(@resume_ats::timestamptz[]), unnest(@max_ratio_bps::int[]),
+       unnest(@ratio_bps::int[]), unnest(@resume_ats::timestamptz[]), unnest(@ratio_ats::timestamptz[]),
+       unnest(@max_ratio_bps::int[]), unnest(@furthest_seconds::bigint[]),
        unnest(@reported_seconds::bigint[]), unnest(@counted_seconds::bigint[]), nullif(unnest(@qualified_ats::timestamptz[]), '0001-01-01 00:00:00+00'),
        nullif(unnest(@completed_ats::timestamptz[]), '0001-01-01 00:00:00+00'), unnest(@completed_counts::int[]),
        unnest(@completion_armed::bool[]), nullif(unnest(@last_emitted_ratio_bps::int[]), -1),
@@ -22,7 +23,9 @@ ON CONFLICT (user_id, video_id) DO UPDATE
 SET position_seconds      = excluded.position_seconds,
     ratio_bp              = excluded.ratio_bp,
     resume_at             = excluded.resume_at,
+    ratio_at              = excluded.ratio_at,
     max_ratio_bp          = excluded.max_ratio_bp,
+    furthest_seconds      = excluded.furthest_seconds,
     reported_seconds      = excluded.reported_seconds,
     counted_seconds       = excluded.counted_seconds,
     qualified_at          = excluded.qualified_at,
@@ -36,6 +39,46 @@ SET position_seconds      = excluded.position_seconds,
     last_watched_at       = excluded.last_watched_at,
     expires_at            = excluded.expires_at,
     updated_at            = excluded.updated_at;
+
+-- The greatest numbers seen of sessions that have them here (S31, S47).
+-- name: GetWatchSessions :many
+SELECT w.user_id, w.video_id, w.session_id, w.seq
+FROM (SELECT unnest(@user_ids::uuid[]) AS user_id, unnest(@video_ids::uuid[]) AS video_id, unnest(@session_ids::text[]) AS session_id) i
+CROSS JOIN LATERAL (SELECT * FROM profile.watch_sessions s
+                    WHERE s.user_id = i.user_id AND s.video_id = i.video_id AND s.session_id = i.session_id LIMIT 1) w;
+
+-- Stores the numbers of distinct sessions; a smaller one than is stored changes nothing. Their users are locked.
+-- name: PutWatchSessions :exec
+INSERT INTO profile.watch_sessions AS s (user_id, video_id, session_id, seq)
+SELECT unnest(@user_ids::uuid[]), unnest(@video_ids::uuid[]), unnest(@session_ids::text[]), unnest(@seqs::bigint[])
+ON CONFLICT (user_id, video_id, session_id) DO UPDATE
+SET seq = greatest(s.seq, excluded.seq), touched_at = excluded.touched_at;
+
+-- Closes sessions nobody used for a while, longest unused first (S31). The time is read once, so that the index serves it.
+-- name: PruneWatchSessions :execrows
+DELETE FROM profile.watch_sessions s
+USING (SELECT user_id, video_id, session_id FROM profile.watch_sessions
+       WHERE touched_at <= (SELECT profile.clock_now() - make_interval(secs => @older_than_seconds::double precision))
+       ORDER BY touched_at
+       LIMIT @max_rows
+       FOR UPDATE SKIP LOCKED) old
+WHERE s.user_id = old.user_id AND s.video_id = old.video_id AND s.session_id = old.session_id;
+
+-- Rows that wait for a length that has arrived (S36). Reading locks nothing: they are read again under their users' locks.
+-- name: FindUnjudgedWatchLogs :many
+SELECT w.user_id, w.video_id
+FROM profile.watch_logs w
+JOIN profile.videos_projection v ON v.video_id = w.video_id
+WHERE w.furthest_seconds > 0 AND v.duration_micros > 0
+LIMIT @max_rows;
+
+-- What is kept of a user and videos, also below the threshold, unless it has expired; with the length of the video, 0
+-- when it is not known.
+-- name: GetWatchProgress :many
+SELECT sqlc.embed(w), coalesce(v.duration_micros, 0)::bigint AS duration_micros
+FROM profile.watch_logs w
+LEFT JOIN LATERAL (SELECT p.duration_micros FROM profile.videos_projection p WHERE p.video_id = w.video_id LIMIT 1) v ON true
+WHERE w.user_id = @user_id AND w.video_id = ANY (@video_ids::uuid[]) AND w.expires_at > (SELECT profile.clock_now());
 
 -- One page below a key, of what is in the history and has not expired. Bounds: last_watched_at in
 -- [watched_after, watched_before); completion is empty, completed or in_progress.

@@ -15,10 +15,10 @@ import (
 	"github.com/lingo-services/profile/internal/models"
 )
 
-// rpcs are the nine that callers already speak, in the order of api.md section 1.
+// rpcs are the nine that callers already speak, in the order of api.md section 1, and later ones.
 var rpcs = []string{
 	"GetProfile", "UpdateProfile", "UpdatePreferences", "MutateFavorite", "BatchQueryFavorite", "ListFavorites", "UpsertWatchProgress",
-	"ListWatchHistory", "PurgeUserData",
+	"ListWatchHistory", "PurgeUserData", "GetWatchProgress", "BatchGetWatchProgress",
 }
 
 // fields of api.md sections 2-4: "message: name number type, …". Types: scalars by their proto name,
@@ -49,7 +49,12 @@ PreferenceChange: field 1 string, old_value 2 Value, new_value 3 Value
 FavoriteState: has_liked 1 bool, has_bookmarked 2 bool, liked_at 3 Timestamp, bookmarked_at 4 Timestamp
 FavoriteItem: video_id 1 string, favorite_type 2 FavoriteType, state 3 FavoriteState, video 4 VideoMetadata, created_at 5 Timestamp, updated_at 6 Timestamp, stats 7 VideoStats, availability 8 Availability
 FavoriteSummary: video_id 1 string, state 2 FavoriteState, stats 3 VideoStats
-WatchProgress: position_seconds 1 int64, progress_ratio 2 double, total_watch_seconds 3 int64, first_watched_at 4 Timestamp, last_watched_at 5 Timestamp, expires_at 6 Timestamp, session_id 7 string, completed_at 8 Timestamp, completed_count 9 int32, max_ratio 10 double, duration_seconds 11 int64
+WatchProgress: position_seconds 1 int64, progress_ratio 2 double, total_watch_seconds 3 int64, first_watched_at 4 Timestamp, last_watched_at 5 Timestamp, expires_at 6 Timestamp, session_id 7 string, completed_at 8 Timestamp, completed_count 9 int32, max_ratio 10 double, duration_seconds 11 int64, resume_position_seconds 12 int64
+GetWatchProgressRequest: user_id 1 string, video_id 2 string
+GetWatchProgressResponse: progress 1 WatchProgress, recorded 2 bool
+BatchGetWatchProgressRequest: user_id 1 string, video_ids 2 []string
+BatchGetWatchProgressResponse: items 1 []WatchProgressItem
+WatchProgressItem: video_id 1 string, progress 2 WatchProgress, recorded 3 bool
 WatchHistoryEntry: video_id 1 string, progress 2 WatchProgress, video 3 VideoMetadata, stats 4 VideoStats, availability 5 Availability
 VideoMetadata: video_id 1 string, title 2 string, description 3 string, duration_micros 4 int64, thumbnail_url 5 string, hls_master_playlist 6 string, status 7 string, visibility_status 8 string, published_at 9 Timestamp, version 10 int64, updated_at 11 Timestamp
 VideoStats: like_count 1 int64, bookmark_count 2 int64, unique_watchers 3 int64, total_watch_seconds 4 int64, updated_at 5 Timestamp

@@ -73,7 +73,7 @@ func working(t *testing.T) *testkit.Service {
 	broker.Subscription(t, conf.GetMessaging().GetCatalogInbox().GetTopicId(), conf.GetMessaging().GetCatalogInbox().GetSubscriptionId())
 	log, err := observability.NewLogger(s.Log, "debug")
 	require.NoError(t, err)
-	tasks, cleanup, err := devstack.NewTasks(t.Context(), conf, log, s.Store, s.Metrics)
+	tasks, cleanup, err := devstack.NewTasks(t.Context(), conf, log, s.Store, s.Watch, s.Metrics)
 	require.NoError(t, err)
 	t.Cleanup(cleanup)
 	for _, task := range []servers.Task{tasks.Publisher, tasks.CatalogInbox, tasks.Maintenance} {

@@ -138,6 +138,11 @@ const (
 	OutcomeReason_OUTCOME_REASON_PAUSED OutcomeReason = 3
 	// Less than 5 % was watched so far: kept aside, not part of the history.
 	OutcomeReason_OUTCOME_REASON_BELOW_THRESHOLD OutcomeReason = 4
+	// No ratio was sent and the length of the video is not known: kept aside, and judged when the length arrives.
+	OutcomeReason_OUTCOME_REASON_DURATION_UNKNOWN OutcomeReason = 5
+	// total_watch_seconds cannot be (more than the video's length, four times the time since first_watched_at and 30 s):
+	// it counts nothing; the rest of the report applies.
+	OutcomeReason_OUTCOME_REASON_IMPLAUSIBLE OutcomeReason = 6
 )
 
 // Enum value maps for OutcomeReason.
@@ -148,13 +153,17 @@ var (
 		2: "OUTCOME_REASON_EXPIRED",
 		3: "OUTCOME_REASON_PAUSED",
 		4: "OUTCOME_REASON_BELOW_THRESHOLD",
+		5: "OUTCOME_REASON_DURATION_UNKNOWN",
+		6: "OUTCOME_REASON_IMPLAUSIBLE",
 	}
 	OutcomeReason_value = map[string]int32{
-		"OUTCOME_REASON_UNSPECIFIED":     0,
-		"OUTCOME_REASON_STALE":           1,
-		"OUTCOME_REASON_EXPIRED":         2,
-		"OUTCOME_REASON_PAUSED":          3,
-		"OUTCOME_REASON_BELOW_THRESHOLD": 4,
+		"OUTCOME_REASON_UNSPECIFIED":      0,
+		"OUTCOME_REASON_STALE":            1,
+		"OUTCOME_REASON_EXPIRED":          2,
+		"OUTCOME_REASON_PAUSED":           3,
+		"OUTCOME_REASON_BELOW_THRESHOLD":  4,
+		"OUTCOME_REASON_DURATION_UNKNOWN": 5,
+		"OUTCOME_REASON_IMPLAUSIBLE":      6,
 	}
 )
 
@@ -929,7 +938,7 @@ type ListFavoritesRequest struct {
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// UNSPECIFIED: both kinds.
 	FavoriteType FavoriteType `protobuf:"varint,4,opt,name=favorite_type,json=favoriteType,proto3,enum=profile.v1.FavoriteType" json:"favorite_type,omitempty"`
-	// Also list unavailable videos, as entries with only video_id and availability.
+	// Also list unavailable videos, as entries without `video` and `stats`: what is the user's own stays.
 	IncludeUnavailable bool `protobuf:"varint,5,opt,name=include_unavailable,json=includeUnavailable,proto3" json:"include_unavailable,omitempty"`
 	// Fill total_count.
 	WithCount     bool `protobuf:"varint,6,opt,name=with_count,json=withCount,proto3" json:"with_count,omitempty"`
@@ -1084,8 +1093,8 @@ type UpsertWatchProgressRequest struct {
 	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// When the position was true. As MutateFavoriteRequest.occurred_at.
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
-	// Number of the report within progress.session_id, counted from 1. A repeated (session_id, seq) changes
-	// nothing. 0: not numbered.
+	// Number of the report within progress.session_id, counted from 1. A repeated (session_id, seq) changes nothing,
+	// however many sessions reported since, until its session was unused for seven days. 0, or no session: not numbered.
 	Seq           int64 `protobuf:"varint,6,opt,name=seq,proto3" json:"seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1234,6 +1243,272 @@ func (x *UpsertWatchProgressResponse) GetReason() OutcomeReason {
 	return OutcomeReason_OUTCOME_REASON_UNSPECIFIED
 }
 
+type GetWatchProgressRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As GetProfileRequest.user_id.
+	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	VideoId       string `protobuf:"bytes,2,opt,name=video_id,json=videoId,proto3" json:"video_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWatchProgressRequest) Reset() {
+	*x = GetWatchProgressRequest{}
+	mi := &file_profile_v1_profile_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWatchProgressRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWatchProgressRequest) ProtoMessage() {}
+
+func (x *GetWatchProgressRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWatchProgressRequest.ProtoReflect.Descriptor instead.
+func (*GetWatchProgressRequest) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetWatchProgressRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *GetWatchProgressRequest) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+type GetWatchProgressResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent when nothing is kept.
+	Progress *WatchProgress `protobuf:"bytes,1,opt,name=progress,proto3" json:"progress,omitempty"`
+	// Whether the pair is part of the watch history.
+	Recorded      bool `protobuf:"varint,2,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWatchProgressResponse) Reset() {
+	*x = GetWatchProgressResponse{}
+	mi := &file_profile_v1_profile_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWatchProgressResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWatchProgressResponse) ProtoMessage() {}
+
+func (x *GetWatchProgressResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWatchProgressResponse.ProtoReflect.Descriptor instead.
+func (*GetWatchProgressResponse) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetWatchProgressResponse) GetProgress() *WatchProgress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *GetWatchProgressResponse) GetRecorded() bool {
+	if x != nil {
+		return x.Recorded
+	}
+	return false
+}
+
+type BatchGetWatchProgressRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As GetProfileRequest.user_id.
+	UserId        string   `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	VideoIds      []string `protobuf:"bytes,2,rep,name=video_ids,json=videoIds,proto3" json:"video_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetWatchProgressRequest) Reset() {
+	*x = BatchGetWatchProgressRequest{}
+	mi := &file_profile_v1_profile_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetWatchProgressRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetWatchProgressRequest) ProtoMessage() {}
+
+func (x *BatchGetWatchProgressRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetWatchProgressRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetWatchProgressRequest) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *BatchGetWatchProgressRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *BatchGetWatchProgressRequest) GetVideoIds() []string {
+	if x != nil {
+		return x.VideoIds
+	}
+	return nil
+}
+
+type BatchGetWatchProgressResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*WatchProgressItem   `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetWatchProgressResponse) Reset() {
+	*x = BatchGetWatchProgressResponse{}
+	mi := &file_profile_v1_profile_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetWatchProgressResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetWatchProgressResponse) ProtoMessage() {}
+
+func (x *BatchGetWatchProgressResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetWatchProgressResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetWatchProgressResponse) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *BatchGetWatchProgressResponse) GetItems() []*WatchProgressItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+type WatchProgressItem struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	VideoId string                 `protobuf:"bytes,1,opt,name=video_id,json=videoId,proto3" json:"video_id,omitempty"`
+	// Absent when nothing is kept.
+	Progress *WatchProgress `protobuf:"bytes,2,opt,name=progress,proto3" json:"progress,omitempty"`
+	// Whether the pair is part of the watch history.
+	Recorded      bool `protobuf:"varint,3,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchProgressItem) Reset() {
+	*x = WatchProgressItem{}
+	mi := &file_profile_v1_profile_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchProgressItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchProgressItem) ProtoMessage() {}
+
+func (x *WatchProgressItem) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchProgressItem.ProtoReflect.Descriptor instead.
+func (*WatchProgressItem) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WatchProgressItem) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *WatchProgressItem) GetProgress() *WatchProgress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *WatchProgressItem) GetRecorded() bool {
+	if x != nil {
+		return x.Recorded
+	}
+	return false
+}
+
 type ListWatchHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As GetProfileRequest.user_id.
@@ -1252,7 +1527,7 @@ type ListWatchHistoryRequest struct {
 
 func (x *ListWatchHistoryRequest) Reset() {
 	*x = ListWatchHistoryRequest{}
-	mi := &file_profile_v1_profile_proto_msgTypes[14]
+	mi := &file_profile_v1_profile_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1264,7 +1539,7 @@ func (x *ListWatchHistoryRequest) String() string {
 func (*ListWatchHistoryRequest) ProtoMessage() {}
 
 func (x *ListWatchHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[14]
+	mi := &file_profile_v1_profile_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,7 +1552,7 @@ func (x *ListWatchHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWatchHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListWatchHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{14}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListWatchHistoryRequest) GetUserId() string {
@@ -1329,7 +1604,7 @@ type WatchHistoryFilter struct {
 
 func (x *WatchHistoryFilter) Reset() {
 	*x = WatchHistoryFilter{}
-	mi := &file_profile_v1_profile_proto_msgTypes[15]
+	mi := &file_profile_v1_profile_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1616,7 @@ func (x *WatchHistoryFilter) String() string {
 func (*WatchHistoryFilter) ProtoMessage() {}
 
 func (x *WatchHistoryFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[15]
+	mi := &file_profile_v1_profile_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1629,7 @@ func (x *WatchHistoryFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchHistoryFilter.ProtoReflect.Descriptor instead.
 func (*WatchHistoryFilter) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{15}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchHistoryFilter) GetCompletion() CompletionState {
@@ -1390,7 +1665,7 @@ type ListWatchHistoryResponse struct {
 
 func (x *ListWatchHistoryResponse) Reset() {
 	*x = ListWatchHistoryResponse{}
-	mi := &file_profile_v1_profile_proto_msgTypes[16]
+	mi := &file_profile_v1_profile_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1677,7 @@ func (x *ListWatchHistoryResponse) String() string {
 func (*ListWatchHistoryResponse) ProtoMessage() {}
 
 func (x *ListWatchHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[16]
+	mi := &file_profile_v1_profile_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1690,7 @@ func (x *ListWatchHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWatchHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListWatchHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{16}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListWatchHistoryResponse) GetItems() []*WatchHistoryEntry {
@@ -1446,7 +1721,7 @@ type PurgeUserDataRequest struct {
 
 func (x *PurgeUserDataRequest) Reset() {
 	*x = PurgeUserDataRequest{}
-	mi := &file_profile_v1_profile_proto_msgTypes[17]
+	mi := &file_profile_v1_profile_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1733,7 @@ func (x *PurgeUserDataRequest) String() string {
 func (*PurgeUserDataRequest) ProtoMessage() {}
 
 func (x *PurgeUserDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[17]
+	mi := &file_profile_v1_profile_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1746,7 @@ func (x *PurgeUserDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserDataRequest.ProtoReflect.Descriptor instead.
 func (*PurgeUserDataRequest) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{17}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PurgeUserDataRequest) GetUserId() string {
@@ -1504,7 +1779,7 @@ type PurgeUserDataResponse struct {
 
 func (x *PurgeUserDataResponse) Reset() {
 	*x = PurgeUserDataResponse{}
-	mi := &file_profile_v1_profile_proto_msgTypes[18]
+	mi := &file_profile_v1_profile_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1791,7 @@ func (x *PurgeUserDataResponse) String() string {
 func (*PurgeUserDataResponse) ProtoMessage() {}
 
 func (x *PurgeUserDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[18]
+	mi := &file_profile_v1_profile_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1804,7 @@ func (x *PurgeUserDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserDataResponse.ProtoReflect.Descriptor instead.
 func (*PurgeUserDataResponse) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{18}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PurgeUserDataResponse) GetPurgeTaskId() string {
@@ -1565,7 +1840,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_profile_v1_profile_proto_msgTypes[19]
+	mi := &file_profile_v1_profile_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1852,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[19]
+	mi := &file_profile_v1_profile_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1865,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{19}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Profile) GetUserId() string {
@@ -1666,7 +1941,7 @@ type Preferences struct {
 
 func (x *Preferences) Reset() {
 	*x = Preferences{}
-	mi := &file_profile_v1_profile_proto_msgTypes[20]
+	mi := &file_profile_v1_profile_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +1953,7 @@ func (x *Preferences) String() string {
 func (*Preferences) ProtoMessage() {}
 
 func (x *Preferences) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[20]
+	mi := &file_profile_v1_profile_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +1966,7 @@ func (x *Preferences) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preferences.ProtoReflect.Descriptor instead.
 func (*Preferences) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{20}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Preferences) GetLearningGoal() string {
@@ -1725,7 +2000,7 @@ type PreferenceDelta struct {
 
 func (x *PreferenceDelta) Reset() {
 	*x = PreferenceDelta{}
-	mi := &file_profile_v1_profile_proto_msgTypes[21]
+	mi := &file_profile_v1_profile_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1737,7 +2012,7 @@ func (x *PreferenceDelta) String() string {
 func (*PreferenceDelta) ProtoMessage() {}
 
 func (x *PreferenceDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[21]
+	mi := &file_profile_v1_profile_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1750,7 +2025,7 @@ func (x *PreferenceDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferenceDelta.ProtoReflect.Descriptor instead.
 func (*PreferenceDelta) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{21}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PreferenceDelta) GetChanges() []*PreferenceChange {
@@ -1774,7 +2049,7 @@ type PreferenceChange struct {
 
 func (x *PreferenceChange) Reset() {
 	*x = PreferenceChange{}
-	mi := &file_profile_v1_profile_proto_msgTypes[22]
+	mi := &file_profile_v1_profile_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +2061,7 @@ func (x *PreferenceChange) String() string {
 func (*PreferenceChange) ProtoMessage() {}
 
 func (x *PreferenceChange) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[22]
+	mi := &file_profile_v1_profile_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +2074,7 @@ func (x *PreferenceChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferenceChange.ProtoReflect.Descriptor instead.
 func (*PreferenceChange) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{22}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PreferenceChange) GetField() string {
@@ -1837,7 +2112,7 @@ type FavoriteState struct {
 
 func (x *FavoriteState) Reset() {
 	*x = FavoriteState{}
-	mi := &file_profile_v1_profile_proto_msgTypes[23]
+	mi := &file_profile_v1_profile_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +2124,7 @@ func (x *FavoriteState) String() string {
 func (*FavoriteState) ProtoMessage() {}
 
 func (x *FavoriteState) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[23]
+	mi := &file_profile_v1_profile_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +2137,7 @@ func (x *FavoriteState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FavoriteState.ProtoReflect.Descriptor instead.
 func (*FavoriteState) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{23}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FavoriteState) GetHasLiked() bool {
@@ -1912,7 +2187,7 @@ type FavoriteItem struct {
 
 func (x *FavoriteItem) Reset() {
 	*x = FavoriteItem{}
-	mi := &file_profile_v1_profile_proto_msgTypes[24]
+	mi := &file_profile_v1_profile_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +2199,7 @@ func (x *FavoriteItem) String() string {
 func (*FavoriteItem) ProtoMessage() {}
 
 func (x *FavoriteItem) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[24]
+	mi := &file_profile_v1_profile_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +2212,7 @@ func (x *FavoriteItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FavoriteItem.ProtoReflect.Descriptor instead.
 func (*FavoriteItem) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{24}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FavoriteItem) GetVideoId() string {
@@ -2008,7 +2283,7 @@ type FavoriteSummary struct {
 
 func (x *FavoriteSummary) Reset() {
 	*x = FavoriteSummary{}
-	mi := &file_profile_v1_profile_proto_msgTypes[25]
+	mi := &file_profile_v1_profile_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +2295,7 @@ func (x *FavoriteSummary) String() string {
 func (*FavoriteSummary) ProtoMessage() {}
 
 func (x *FavoriteSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[25]
+	mi := &file_profile_v1_profile_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +2308,7 @@ func (x *FavoriteSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FavoriteSummary.ProtoReflect.Descriptor instead.
 func (*FavoriteSummary) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{25}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FavoriteSummary) GetVideoId() string {
@@ -2059,20 +2334,22 @@ func (x *FavoriteSummary) GetStats() *VideoStats {
 
 type WatchProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Resume point in seconds of media time, 0-864000; cut to the video's duration when it is known.
+	// Position of the newest report in seconds of media time, 0-864000; cut to the length the video has now when it is
+	// known. Request: 0 beside a progress_ratio means "follows from the ratio" when the length is known.
 	PositionSeconds int64 `protobuf:"varint,1,opt,name=position_seconds,json=positionSeconds,proto3" json:"position_seconds,omitempty"`
 	// Newest progress in [0,1], kept to 1/10000 and rounded down. Request: absent means "compute it from
 	// position and duration"; values in (1, 1.001] count as 1.
 	ProgressRatio *float64 `protobuf:"fixed64,2,opt,name=progress_ratio,json=progressRatio,proto3,oneof" json:"progress_ratio,omitempty"`
-	// Seconds watched so far, cumulative, 0-315360000. A smaller total than the stored one adds nothing.
+	// Seconds watched so far, cumulative, 0-315360000. A smaller total than the stored one adds nothing, nor does one that
+	// cannot be (OUTCOME_REASON_IMPLAUSIBLE).
 	TotalWatchSeconds int64                  `protobuf:"varint,3,opt,name=total_watch_seconds,json=totalWatchSeconds,proto3" json:"total_watch_seconds,omitempty"`
 	FirstWatchedAt    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=first_watched_at,json=firstWatchedAt,proto3" json:"first_watched_at,omitempty"`
 	LastWatchedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_watched_at,json=lastWatchedAt,proto3" json:"last_watched_at,omitempty"`
-	// Output only: when the record disappears if nothing more is watched.
+	// Output only: when the record disappears if nothing more is watched; absent when history is kept for ever.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Playback session of the newest report, 1-128 visible ASCII characters.
 	SessionId string `protobuf:"bytes,7,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// Output only: first completion; absent when never completed.
+	// Output only: earliest completion, whenever it was reported; absent when never completed.
 	CompletedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
 	// Output only.
 	CompletedCount int32 `protobuf:"varint,9,opt,name=completed_count,json=completedCount,proto3" json:"completed_count,omitempty"`
@@ -2080,13 +2357,16 @@ type WatchProgress struct {
 	MaxRatio float64 `protobuf:"fixed64,10,opt,name=max_ratio,json=maxRatio,proto3" json:"max_ratio,omitempty"`
 	// Output only: the video's length; 0 when the catalog has not told us.
 	DurationSeconds int64 `protobuf:"varint,11,opt,name=duration_seconds,json=durationSeconds,proto3" json:"duration_seconds,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Output only: where a player should start. position_seconds, but 0 when less than 5 % was watched, or when the newest
+	// report is at the end of a completed video.
+	ResumePositionSeconds int64 `protobuf:"varint,12,opt,name=resume_position_seconds,json=resumePositionSeconds,proto3" json:"resume_position_seconds,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *WatchProgress) Reset() {
 	*x = WatchProgress{}
-	mi := &file_profile_v1_profile_proto_msgTypes[26]
+	mi := &file_profile_v1_profile_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2378,7 @@ func (x *WatchProgress) String() string {
 func (*WatchProgress) ProtoMessage() {}
 
 func (x *WatchProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[26]
+	mi := &file_profile_v1_profile_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2391,7 @@ func (x *WatchProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchProgress.ProtoReflect.Descriptor instead.
 func (*WatchProgress) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{26}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WatchProgress) GetPositionSeconds() int64 {
@@ -2191,11 +2471,17 @@ func (x *WatchProgress) GetDurationSeconds() int64 {
 	return 0
 }
 
+func (x *WatchProgress) GetResumePositionSeconds() int64 {
+	if x != nil {
+		return x.ResumePositionSeconds
+	}
+	return 0
+}
+
 type WatchHistoryEntry struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	VideoId string                 `protobuf:"bytes,1,opt,name=video_id,json=videoId,proto3" json:"video_id,omitempty"`
-	// Absent in a placeholder.
-	Progress *WatchProgress `protobuf:"bytes,2,opt,name=progress,proto3" json:"progress,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	VideoId  string                 `protobuf:"bytes,1,opt,name=video_id,json=videoId,proto3" json:"video_id,omitempty"`
+	Progress *WatchProgress         `protobuf:"bytes,2,opt,name=progress,proto3" json:"progress,omitempty"`
 	// As FavoriteItem.video.
 	Video *VideoMetadata `protobuf:"bytes,3,opt,name=video,proto3" json:"video,omitempty"`
 	// Absent in a placeholder.
@@ -2207,7 +2493,7 @@ type WatchHistoryEntry struct {
 
 func (x *WatchHistoryEntry) Reset() {
 	*x = WatchHistoryEntry{}
-	mi := &file_profile_v1_profile_proto_msgTypes[27]
+	mi := &file_profile_v1_profile_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2219,7 +2505,7 @@ func (x *WatchHistoryEntry) String() string {
 func (*WatchHistoryEntry) ProtoMessage() {}
 
 func (x *WatchHistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[27]
+	mi := &file_profile_v1_profile_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2232,7 +2518,7 @@ func (x *WatchHistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchHistoryEntry.ProtoReflect.Descriptor instead.
 func (*WatchHistoryEntry) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{27}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WatchHistoryEntry) GetVideoId() string {
@@ -2291,7 +2577,7 @@ type VideoMetadata struct {
 
 func (x *VideoMetadata) Reset() {
 	*x = VideoMetadata{}
-	mi := &file_profile_v1_profile_proto_msgTypes[28]
+	mi := &file_profile_v1_profile_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +2589,7 @@ func (x *VideoMetadata) String() string {
 func (*VideoMetadata) ProtoMessage() {}
 
 func (x *VideoMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[28]
+	mi := &file_profile_v1_profile_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,7 +2602,7 @@ func (x *VideoMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoMetadata.ProtoReflect.Descriptor instead.
 func (*VideoMetadata) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{28}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *VideoMetadata) GetVideoId() string {
@@ -2413,7 +2699,7 @@ type VideoStats struct {
 
 func (x *VideoStats) Reset() {
 	*x = VideoStats{}
-	mi := &file_profile_v1_profile_proto_msgTypes[29]
+	mi := &file_profile_v1_profile_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2711,7 @@ func (x *VideoStats) String() string {
 func (*VideoStats) ProtoMessage() {}
 
 func (x *VideoStats) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[29]
+	mi := &file_profile_v1_profile_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2724,7 @@ func (x *VideoStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoStats.ProtoReflect.Descriptor instead.
 func (*VideoStats) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{29}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *VideoStats) GetLikeCount() int64 {
@@ -2563,7 +2849,22 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\bprogress\x18\x01 \x01(\v2\x19.profile.v1.WatchProgressR\bprogress\x12,\n" +
 	"\x05stats\x18\x02 \x01(\v2\x16.profile.v1.VideoStatsR\x05stats\x12\x1a\n" +
 	"\brecorded\x18\x03 \x01(\bR\brecorded\x121\n" +
-	"\x06reason\x18\x04 \x01(\x0e2\x19.profile.v1.OutcomeReasonR\x06reason\"\x9d\x02\n" +
+	"\x06reason\x18\x04 \x01(\x0e2\x19.profile.v1.OutcomeReasonR\x06reason\"\xb0\x01\n" +
+	"\x17GetWatchProgressRequest\x12J\n" +
+	"\auser_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x06userId\x12I\n" +
+	"\bvideo_id\x18\x02 \x01(\tB.\xbaH+r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\avideoId\"m\n" +
+	"\x18GetWatchProgressResponse\x125\n" +
+	"\bprogress\x18\x01 \x01(\v2\x19.profile.v1.WatchProgressR\bprogress\x12\x1a\n" +
+	"\brecorded\x18\x02 \x01(\bR\brecorded\"\xbe\x01\n" +
+	"\x1cBatchGetWatchProgressRequest\x12J\n" +
+	"\auser_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x06userId\x12R\n" +
+	"\tvideo_ids\x18\x02 \x03(\tB5\xbaH2\x92\x01/\x10d\"+r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\bvideoIds\"T\n" +
+	"\x1dBatchGetWatchProgressResponse\x123\n" +
+	"\x05items\x18\x01 \x03(\v2\x1d.profile.v1.WatchProgressItemR\x05items\"\x81\x01\n" +
+	"\x11WatchProgressItem\x12\x19\n" +
+	"\bvideo_id\x18\x01 \x01(\tR\avideoId\x125\n" +
+	"\bprogress\x18\x02 \x01(\v2\x19.profile.v1.WatchProgressR\bprogress\x12\x1a\n" +
+	"\brecorded\x18\x03 \x01(\bR\brecorded\"\x9d\x02\n" +
 	"\x17ListWatchHistoryRequest\x12J\n" +
 	"\auser_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x06userId\x12$\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
@@ -2628,7 +2929,7 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\x0fFavoriteSummary\x12\x19\n" +
 	"\bvideo_id\x18\x01 \x01(\tR\avideoId\x12/\n" +
 	"\x05state\x18\x02 \x01(\v2\x19.profile.v1.FavoriteStateR\x05state\x12,\n" +
-	"\x05stats\x18\x03 \x01(\v2\x16.profile.v1.VideoStatsR\x05stats\"\x8e\x05\n" +
+	"\x05stats\x18\x03 \x01(\v2\x16.profile.v1.VideoStatsR\x05stats\"\xc6\x05\n" +
 	"\rWatchProgress\x126\n" +
 	"\x10position_seconds\x18\x01 \x01(\x03B\v\xbaH\b\"\x06\x18\x80\xde4(\x00R\x0fpositionSeconds\x12E\n" +
 	"\x0eprogress_ratio\x18\x02 \x01(\x01B\x19\xbaH\x16\x12\x14@\x01\x19j\xbct\x93\x18\x04\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\rprogressRatio\x88\x01\x01\x12=\n" +
@@ -2644,7 +2945,8 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\x0fcompleted_count\x18\t \x01(\x05R\x0ecompletedCount\x12\x1b\n" +
 	"\tmax_ratio\x18\n" +
 	" \x01(\x01R\bmaxRatio\x12)\n" +
-	"\x10duration_seconds\x18\v \x01(\x03R\x0fdurationSecondsB\x11\n" +
+	"\x10duration_seconds\x18\v \x01(\x03R\x0fdurationSeconds\x126\n" +
+	"\x17resume_position_seconds\x18\f \x01(\x03R\x15resumePositionSecondsB\x11\n" +
 	"\x0f_progress_ratio\"\x82\x02\n" +
 	"\x11WatchHistoryEntry\x12\x19\n" +
 	"\bvideo_id\x18\x01 \x01(\tR\avideoId\x125\n" +
@@ -2683,13 +2985,15 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\fFavoriteType\x12\x1d\n" +
 	"\x19FAVORITE_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FAVORITE_TYPE_LIKE\x10\x01\x12\x1a\n" +
-	"\x16FAVORITE_TYPE_BOOKMARK\x10\x02*\xa4\x01\n" +
+	"\x16FAVORITE_TYPE_BOOKMARK\x10\x02*\xe9\x01\n" +
 	"\rOutcomeReason\x12\x1e\n" +
 	"\x1aOUTCOME_REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14OUTCOME_REASON_STALE\x10\x01\x12\x1a\n" +
 	"\x16OUTCOME_REASON_EXPIRED\x10\x02\x12\x19\n" +
 	"\x15OUTCOME_REASON_PAUSED\x10\x03\x12\"\n" +
-	"\x1eOUTCOME_REASON_BELOW_THRESHOLD\x10\x04*u\n" +
+	"\x1eOUTCOME_REASON_BELOW_THRESHOLD\x10\x04\x12#\n" +
+	"\x1fOUTCOME_REASON_DURATION_UNKNOWN\x10\x05\x12\x1e\n" +
+	"\x1aOUTCOME_REASON_IMPLAUSIBLE\x10\x06*u\n" +
 	"\x0fCompletionState\x12 \n" +
 	"\x1cCOMPLETION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aCOMPLETION_STATE_COMPLETED\x10\x01\x12 \n" +
@@ -2700,7 +3004,7 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\x14AVAILABILITY_PRIVATE\x10\x02\x12\x1a\n" +
 	"\x16AVAILABILITY_NOT_READY\x10\x03\x12\x18\n" +
 	"\x14AVAILABILITY_DELETED\x10\x04\x12\x18\n" +
-	"\x14AVAILABILITY_UNKNOWN\x10\x052\xc6\x06\n" +
+	"\x14AVAILABILITY_UNKNOWN\x10\x052\x93\b\n" +
 	"\x0eProfileService\x12K\n" +
 	"\n" +
 	"GetProfile\x12\x1d.profile.v1.GetProfileRequest\x1a\x1e.profile.v1.GetProfileResponse\x12T\n" +
@@ -2710,6 +3014,8 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\x12BatchQueryFavorite\x12%.profile.v1.BatchQueryFavoriteRequest\x1a&.profile.v1.BatchQueryFavoriteResponse\x12T\n" +
 	"\rListFavorites\x12 .profile.v1.ListFavoritesRequest\x1a!.profile.v1.ListFavoritesResponse\x12f\n" +
 	"\x13UpsertWatchProgress\x12&.profile.v1.UpsertWatchProgressRequest\x1a'.profile.v1.UpsertWatchProgressResponse\x12]\n" +
+	"\x10GetWatchProgress\x12#.profile.v1.GetWatchProgressRequest\x1a$.profile.v1.GetWatchProgressResponse\x12l\n" +
+	"\x15BatchGetWatchProgress\x12(.profile.v1.BatchGetWatchProgressRequest\x1a).profile.v1.BatchGetWatchProgressResponse\x12]\n" +
 	"\x10ListWatchHistory\x12#.profile.v1.ListWatchHistoryRequest\x1a$.profile.v1.ListWatchHistoryResponse\x12T\n" +
 	"\rPurgeUserData\x12 .profile.v1.PurgeUserDataRequest\x1a!.profile.v1.PurgeUserDataResponseB<Z:github.com/lingo-services/profile/api/profile/v1;profilev1b\x06proto3"
 
@@ -2726,133 +3032,145 @@ func file_profile_v1_profile_proto_rawDescGZIP() []byte {
 }
 
 var file_profile_v1_profile_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_profile_v1_profile_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_profile_v1_profile_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_profile_v1_profile_proto_goTypes = []any{
-	(FavoriteAction)(0),                 // 0: profile.v1.FavoriteAction
-	(FavoriteType)(0),                   // 1: profile.v1.FavoriteType
-	(OutcomeReason)(0),                  // 2: profile.v1.OutcomeReason
-	(CompletionState)(0),                // 3: profile.v1.CompletionState
-	(Availability)(0),                   // 4: profile.v1.Availability
-	(*GetProfileRequest)(nil),           // 5: profile.v1.GetProfileRequest
-	(*GetProfileResponse)(nil),          // 6: profile.v1.GetProfileResponse
-	(*UpdateProfileRequest)(nil),        // 7: profile.v1.UpdateProfileRequest
-	(*UpdateProfileResponse)(nil),       // 8: profile.v1.UpdateProfileResponse
-	(*UpdatePreferencesRequest)(nil),    // 9: profile.v1.UpdatePreferencesRequest
-	(*UpdatePreferencesResponse)(nil),   // 10: profile.v1.UpdatePreferencesResponse
-	(*MutateFavoriteRequest)(nil),       // 11: profile.v1.MutateFavoriteRequest
-	(*MutateFavoriteResponse)(nil),      // 12: profile.v1.MutateFavoriteResponse
-	(*BatchQueryFavoriteRequest)(nil),   // 13: profile.v1.BatchQueryFavoriteRequest
-	(*BatchQueryFavoriteResponse)(nil),  // 14: profile.v1.BatchQueryFavoriteResponse
-	(*ListFavoritesRequest)(nil),        // 15: profile.v1.ListFavoritesRequest
-	(*ListFavoritesResponse)(nil),       // 16: profile.v1.ListFavoritesResponse
-	(*UpsertWatchProgressRequest)(nil),  // 17: profile.v1.UpsertWatchProgressRequest
-	(*UpsertWatchProgressResponse)(nil), // 18: profile.v1.UpsertWatchProgressResponse
-	(*ListWatchHistoryRequest)(nil),     // 19: profile.v1.ListWatchHistoryRequest
-	(*WatchHistoryFilter)(nil),          // 20: profile.v1.WatchHistoryFilter
-	(*ListWatchHistoryResponse)(nil),    // 21: profile.v1.ListWatchHistoryResponse
-	(*PurgeUserDataRequest)(nil),        // 22: profile.v1.PurgeUserDataRequest
-	(*PurgeUserDataResponse)(nil),       // 23: profile.v1.PurgeUserDataResponse
-	(*Profile)(nil),                     // 24: profile.v1.Profile
-	(*Preferences)(nil),                 // 25: profile.v1.Preferences
-	(*PreferenceDelta)(nil),             // 26: profile.v1.PreferenceDelta
-	(*PreferenceChange)(nil),            // 27: profile.v1.PreferenceChange
-	(*FavoriteState)(nil),               // 28: profile.v1.FavoriteState
-	(*FavoriteItem)(nil),                // 29: profile.v1.FavoriteItem
-	(*FavoriteSummary)(nil),             // 30: profile.v1.FavoriteSummary
-	(*WatchProgress)(nil),               // 31: profile.v1.WatchProgress
-	(*WatchHistoryEntry)(nil),           // 32: profile.v1.WatchHistoryEntry
-	(*VideoMetadata)(nil),               // 33: profile.v1.VideoMetadata
-	(*VideoStats)(nil),                  // 34: profile.v1.VideoStats
-	(*fieldmaskpb.FieldMask)(nil),       // 35: google.protobuf.FieldMask
-	(*wrapperspb.Int64Value)(nil),       // 36: google.protobuf.Int64Value
-	(*timestamppb.Timestamp)(nil),       // 37: google.protobuf.Timestamp
-	(*wrapperspb.Int32Value)(nil),       // 38: google.protobuf.Int32Value
-	(*structpb.Struct)(nil),             // 39: google.protobuf.Struct
-	(*structpb.Value)(nil),              // 40: google.protobuf.Value
+	(FavoriteAction)(0),                   // 0: profile.v1.FavoriteAction
+	(FavoriteType)(0),                     // 1: profile.v1.FavoriteType
+	(OutcomeReason)(0),                    // 2: profile.v1.OutcomeReason
+	(CompletionState)(0),                  // 3: profile.v1.CompletionState
+	(Availability)(0),                     // 4: profile.v1.Availability
+	(*GetProfileRequest)(nil),             // 5: profile.v1.GetProfileRequest
+	(*GetProfileResponse)(nil),            // 6: profile.v1.GetProfileResponse
+	(*UpdateProfileRequest)(nil),          // 7: profile.v1.UpdateProfileRequest
+	(*UpdateProfileResponse)(nil),         // 8: profile.v1.UpdateProfileResponse
+	(*UpdatePreferencesRequest)(nil),      // 9: profile.v1.UpdatePreferencesRequest
+	(*UpdatePreferencesResponse)(nil),     // 10: profile.v1.UpdatePreferencesResponse
+	(*MutateFavoriteRequest)(nil),         // 11: profile.v1.MutateFavoriteRequest
+	(*MutateFavoriteResponse)(nil),        // 12: profile.v1.MutateFavoriteResponse
+	(*BatchQueryFavoriteRequest)(nil),     // 13: profile.v1.BatchQueryFavoriteRequest
+	(*BatchQueryFavoriteResponse)(nil),    // 14: profile.v1.BatchQueryFavoriteResponse
+	(*ListFavoritesRequest)(nil),          // 15: profile.v1.ListFavoritesRequest
+	(*ListFavoritesResponse)(nil),         // 16: profile.v1.ListFavoritesResponse
+	(*UpsertWatchProgressRequest)(nil),    // 17: profile.v1.UpsertWatchProgressRequest
+	(*UpsertWatchProgressResponse)(nil),   // 18: profile.v1.UpsertWatchProgressResponse
+	(*GetWatchProgressRequest)(nil),       // 19: profile.v1.GetWatchProgressRequest
+	(*GetWatchProgressResponse)(nil),      // 20: profile.v1.GetWatchProgressResponse
+	(*BatchGetWatchProgressRequest)(nil),  // 21: profile.v1.BatchGetWatchProgressRequest
+	(*BatchGetWatchProgressResponse)(nil), // 22: profile.v1.BatchGetWatchProgressResponse
+	(*WatchProgressItem)(nil),             // 23: profile.v1.WatchProgressItem
+	(*ListWatchHistoryRequest)(nil),       // 24: profile.v1.ListWatchHistoryRequest
+	(*WatchHistoryFilter)(nil),            // 25: profile.v1.WatchHistoryFilter
+	(*ListWatchHistoryResponse)(nil),      // 26: profile.v1.ListWatchHistoryResponse
+	(*PurgeUserDataRequest)(nil),          // 27: profile.v1.PurgeUserDataRequest
+	(*PurgeUserDataResponse)(nil),         // 28: profile.v1.PurgeUserDataResponse
+	(*Profile)(nil),                       // 29: profile.v1.Profile
+	(*Preferences)(nil),                   // 30: profile.v1.Preferences
+	(*PreferenceDelta)(nil),               // 31: profile.v1.PreferenceDelta
+	(*PreferenceChange)(nil),              // 32: profile.v1.PreferenceChange
+	(*FavoriteState)(nil),                 // 33: profile.v1.FavoriteState
+	(*FavoriteItem)(nil),                  // 34: profile.v1.FavoriteItem
+	(*FavoriteSummary)(nil),               // 35: profile.v1.FavoriteSummary
+	(*WatchProgress)(nil),                 // 36: profile.v1.WatchProgress
+	(*WatchHistoryEntry)(nil),             // 37: profile.v1.WatchHistoryEntry
+	(*VideoMetadata)(nil),                 // 38: profile.v1.VideoMetadata
+	(*VideoStats)(nil),                    // 39: profile.v1.VideoStats
+	(*fieldmaskpb.FieldMask)(nil),         // 40: google.protobuf.FieldMask
+	(*wrapperspb.Int64Value)(nil),         // 41: google.protobuf.Int64Value
+	(*timestamppb.Timestamp)(nil),         // 42: google.protobuf.Timestamp
+	(*wrapperspb.Int32Value)(nil),         // 43: google.protobuf.Int32Value
+	(*structpb.Struct)(nil),               // 44: google.protobuf.Struct
+	(*structpb.Value)(nil),                // 45: google.protobuf.Value
 }
 var file_profile_v1_profile_proto_depIdxs = []int32{
-	24, // 0: profile.v1.GetProfileResponse.profile:type_name -> profile.v1.Profile
-	24, // 1: profile.v1.UpdateProfileRequest.profile:type_name -> profile.v1.Profile
-	35, // 2: profile.v1.UpdateProfileRequest.update_mask:type_name -> google.protobuf.FieldMask
-	36, // 3: profile.v1.UpdateProfileRequest.expected_profile_version:type_name -> google.protobuf.Int64Value
-	24, // 4: profile.v1.UpdateProfileResponse.profile:type_name -> profile.v1.Profile
-	25, // 5: profile.v1.UpdatePreferencesRequest.preferences:type_name -> profile.v1.Preferences
-	35, // 6: profile.v1.UpdatePreferencesRequest.update_mask:type_name -> google.protobuf.FieldMask
-	36, // 7: profile.v1.UpdatePreferencesRequest.expected_profile_version:type_name -> google.protobuf.Int64Value
-	24, // 8: profile.v1.UpdatePreferencesResponse.profile:type_name -> profile.v1.Profile
-	26, // 9: profile.v1.UpdatePreferencesResponse.delta:type_name -> profile.v1.PreferenceDelta
+	29, // 0: profile.v1.GetProfileResponse.profile:type_name -> profile.v1.Profile
+	29, // 1: profile.v1.UpdateProfileRequest.profile:type_name -> profile.v1.Profile
+	40, // 2: profile.v1.UpdateProfileRequest.update_mask:type_name -> google.protobuf.FieldMask
+	41, // 3: profile.v1.UpdateProfileRequest.expected_profile_version:type_name -> google.protobuf.Int64Value
+	29, // 4: profile.v1.UpdateProfileResponse.profile:type_name -> profile.v1.Profile
+	30, // 5: profile.v1.UpdatePreferencesRequest.preferences:type_name -> profile.v1.Preferences
+	40, // 6: profile.v1.UpdatePreferencesRequest.update_mask:type_name -> google.protobuf.FieldMask
+	41, // 7: profile.v1.UpdatePreferencesRequest.expected_profile_version:type_name -> google.protobuf.Int64Value
+	29, // 8: profile.v1.UpdatePreferencesResponse.profile:type_name -> profile.v1.Profile
+	31, // 9: profile.v1.UpdatePreferencesResponse.delta:type_name -> profile.v1.PreferenceDelta
 	1,  // 10: profile.v1.MutateFavoriteRequest.favorite_type:type_name -> profile.v1.FavoriteType
 	0,  // 11: profile.v1.MutateFavoriteRequest.action:type_name -> profile.v1.FavoriteAction
-	37, // 12: profile.v1.MutateFavoriteRequest.occurred_at:type_name -> google.protobuf.Timestamp
-	28, // 13: profile.v1.MutateFavoriteResponse.state:type_name -> profile.v1.FavoriteState
-	34, // 14: profile.v1.MutateFavoriteResponse.stats:type_name -> profile.v1.VideoStats
+	42, // 12: profile.v1.MutateFavoriteRequest.occurred_at:type_name -> google.protobuf.Timestamp
+	33, // 13: profile.v1.MutateFavoriteResponse.state:type_name -> profile.v1.FavoriteState
+	39, // 14: profile.v1.MutateFavoriteResponse.stats:type_name -> profile.v1.VideoStats
 	2,  // 15: profile.v1.MutateFavoriteResponse.reason:type_name -> profile.v1.OutcomeReason
-	30, // 16: profile.v1.BatchQueryFavoriteResponse.summaries:type_name -> profile.v1.FavoriteSummary
+	35, // 16: profile.v1.BatchQueryFavoriteResponse.summaries:type_name -> profile.v1.FavoriteSummary
 	1,  // 17: profile.v1.ListFavoritesRequest.favorite_type:type_name -> profile.v1.FavoriteType
-	29, // 18: profile.v1.ListFavoritesResponse.favorites:type_name -> profile.v1.FavoriteItem
-	31, // 19: profile.v1.UpsertWatchProgressRequest.progress:type_name -> profile.v1.WatchProgress
-	37, // 20: profile.v1.UpsertWatchProgressRequest.occurred_at:type_name -> google.protobuf.Timestamp
-	31, // 21: profile.v1.UpsertWatchProgressResponse.progress:type_name -> profile.v1.WatchProgress
-	34, // 22: profile.v1.UpsertWatchProgressResponse.stats:type_name -> profile.v1.VideoStats
+	34, // 18: profile.v1.ListFavoritesResponse.favorites:type_name -> profile.v1.FavoriteItem
+	36, // 19: profile.v1.UpsertWatchProgressRequest.progress:type_name -> profile.v1.WatchProgress
+	42, // 20: profile.v1.UpsertWatchProgressRequest.occurred_at:type_name -> google.protobuf.Timestamp
+	36, // 21: profile.v1.UpsertWatchProgressResponse.progress:type_name -> profile.v1.WatchProgress
+	39, // 22: profile.v1.UpsertWatchProgressResponse.stats:type_name -> profile.v1.VideoStats
 	2,  // 23: profile.v1.UpsertWatchProgressResponse.reason:type_name -> profile.v1.OutcomeReason
-	20, // 24: profile.v1.ListWatchHistoryRequest.filter:type_name -> profile.v1.WatchHistoryFilter
-	3,  // 25: profile.v1.WatchHistoryFilter.completion:type_name -> profile.v1.CompletionState
-	37, // 26: profile.v1.WatchHistoryFilter.watched_after:type_name -> google.protobuf.Timestamp
-	37, // 27: profile.v1.WatchHistoryFilter.watched_before:type_name -> google.protobuf.Timestamp
-	32, // 28: profile.v1.ListWatchHistoryResponse.items:type_name -> profile.v1.WatchHistoryEntry
-	25, // 29: profile.v1.Profile.preferences:type_name -> profile.v1.Preferences
-	37, // 30: profile.v1.Profile.created_at:type_name -> google.protobuf.Timestamp
-	37, // 31: profile.v1.Profile.updated_at:type_name -> google.protobuf.Timestamp
-	38, // 32: profile.v1.Preferences.daily_quota_minutes:type_name -> google.protobuf.Int32Value
-	39, // 33: profile.v1.Preferences.extra:type_name -> google.protobuf.Struct
-	27, // 34: profile.v1.PreferenceDelta.changes:type_name -> profile.v1.PreferenceChange
-	40, // 35: profile.v1.PreferenceChange.old_value:type_name -> google.protobuf.Value
-	40, // 36: profile.v1.PreferenceChange.new_value:type_name -> google.protobuf.Value
-	37, // 37: profile.v1.FavoriteState.liked_at:type_name -> google.protobuf.Timestamp
-	37, // 38: profile.v1.FavoriteState.bookmarked_at:type_name -> google.protobuf.Timestamp
-	1,  // 39: profile.v1.FavoriteItem.favorite_type:type_name -> profile.v1.FavoriteType
-	28, // 40: profile.v1.FavoriteItem.state:type_name -> profile.v1.FavoriteState
-	33, // 41: profile.v1.FavoriteItem.video:type_name -> profile.v1.VideoMetadata
-	37, // 42: profile.v1.FavoriteItem.created_at:type_name -> google.protobuf.Timestamp
-	37, // 43: profile.v1.FavoriteItem.updated_at:type_name -> google.protobuf.Timestamp
-	34, // 44: profile.v1.FavoriteItem.stats:type_name -> profile.v1.VideoStats
-	4,  // 45: profile.v1.FavoriteItem.availability:type_name -> profile.v1.Availability
-	28, // 46: profile.v1.FavoriteSummary.state:type_name -> profile.v1.FavoriteState
-	34, // 47: profile.v1.FavoriteSummary.stats:type_name -> profile.v1.VideoStats
-	37, // 48: profile.v1.WatchProgress.first_watched_at:type_name -> google.protobuf.Timestamp
-	37, // 49: profile.v1.WatchProgress.last_watched_at:type_name -> google.protobuf.Timestamp
-	37, // 50: profile.v1.WatchProgress.expires_at:type_name -> google.protobuf.Timestamp
-	37, // 51: profile.v1.WatchProgress.completed_at:type_name -> google.protobuf.Timestamp
-	31, // 52: profile.v1.WatchHistoryEntry.progress:type_name -> profile.v1.WatchProgress
-	33, // 53: profile.v1.WatchHistoryEntry.video:type_name -> profile.v1.VideoMetadata
-	34, // 54: profile.v1.WatchHistoryEntry.stats:type_name -> profile.v1.VideoStats
-	4,  // 55: profile.v1.WatchHistoryEntry.availability:type_name -> profile.v1.Availability
-	37, // 56: profile.v1.VideoMetadata.published_at:type_name -> google.protobuf.Timestamp
-	37, // 57: profile.v1.VideoMetadata.updated_at:type_name -> google.protobuf.Timestamp
-	37, // 58: profile.v1.VideoStats.updated_at:type_name -> google.protobuf.Timestamp
-	5,  // 59: profile.v1.ProfileService.GetProfile:input_type -> profile.v1.GetProfileRequest
-	7,  // 60: profile.v1.ProfileService.UpdateProfile:input_type -> profile.v1.UpdateProfileRequest
-	9,  // 61: profile.v1.ProfileService.UpdatePreferences:input_type -> profile.v1.UpdatePreferencesRequest
-	11, // 62: profile.v1.ProfileService.MutateFavorite:input_type -> profile.v1.MutateFavoriteRequest
-	13, // 63: profile.v1.ProfileService.BatchQueryFavorite:input_type -> profile.v1.BatchQueryFavoriteRequest
-	15, // 64: profile.v1.ProfileService.ListFavorites:input_type -> profile.v1.ListFavoritesRequest
-	17, // 65: profile.v1.ProfileService.UpsertWatchProgress:input_type -> profile.v1.UpsertWatchProgressRequest
-	19, // 66: profile.v1.ProfileService.ListWatchHistory:input_type -> profile.v1.ListWatchHistoryRequest
-	22, // 67: profile.v1.ProfileService.PurgeUserData:input_type -> profile.v1.PurgeUserDataRequest
-	6,  // 68: profile.v1.ProfileService.GetProfile:output_type -> profile.v1.GetProfileResponse
-	8,  // 69: profile.v1.ProfileService.UpdateProfile:output_type -> profile.v1.UpdateProfileResponse
-	10, // 70: profile.v1.ProfileService.UpdatePreferences:output_type -> profile.v1.UpdatePreferencesResponse
-	12, // 71: profile.v1.ProfileService.MutateFavorite:output_type -> profile.v1.MutateFavoriteResponse
-	14, // 72: profile.v1.ProfileService.BatchQueryFavorite:output_type -> profile.v1.BatchQueryFavoriteResponse
-	16, // 73: profile.v1.ProfileService.ListFavorites:output_type -> profile.v1.ListFavoritesResponse
-	18, // 74: profile.v1.ProfileService.UpsertWatchProgress:output_type -> profile.v1.UpsertWatchProgressResponse
-	21, // 75: profile.v1.ProfileService.ListWatchHistory:output_type -> profile.v1.ListWatchHistoryResponse
-	23, // 76: profile.v1.ProfileService.PurgeUserData:output_type -> profile.v1.PurgeUserDataResponse
-	68, // [68:77] is the sub-list for method output_type
-	59, // [59:68] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	36, // 24: profile.v1.GetWatchProgressResponse.progress:type_name -> profile.v1.WatchProgress
+	23, // 25: profile.v1.BatchGetWatchProgressResponse.items:type_name -> profile.v1.WatchProgressItem
+	36, // 26: profile.v1.WatchProgressItem.progress:type_name -> profile.v1.WatchProgress
+	25, // 27: profile.v1.ListWatchHistoryRequest.filter:type_name -> profile.v1.WatchHistoryFilter
+	3,  // 28: profile.v1.WatchHistoryFilter.completion:type_name -> profile.v1.CompletionState
+	42, // 29: profile.v1.WatchHistoryFilter.watched_after:type_name -> google.protobuf.Timestamp
+	42, // 30: profile.v1.WatchHistoryFilter.watched_before:type_name -> google.protobuf.Timestamp
+	37, // 31: profile.v1.ListWatchHistoryResponse.items:type_name -> profile.v1.WatchHistoryEntry
+	30, // 32: profile.v1.Profile.preferences:type_name -> profile.v1.Preferences
+	42, // 33: profile.v1.Profile.created_at:type_name -> google.protobuf.Timestamp
+	42, // 34: profile.v1.Profile.updated_at:type_name -> google.protobuf.Timestamp
+	43, // 35: profile.v1.Preferences.daily_quota_minutes:type_name -> google.protobuf.Int32Value
+	44, // 36: profile.v1.Preferences.extra:type_name -> google.protobuf.Struct
+	32, // 37: profile.v1.PreferenceDelta.changes:type_name -> profile.v1.PreferenceChange
+	45, // 38: profile.v1.PreferenceChange.old_value:type_name -> google.protobuf.Value
+	45, // 39: profile.v1.PreferenceChange.new_value:type_name -> google.protobuf.Value
+	42, // 40: profile.v1.FavoriteState.liked_at:type_name -> google.protobuf.Timestamp
+	42, // 41: profile.v1.FavoriteState.bookmarked_at:type_name -> google.protobuf.Timestamp
+	1,  // 42: profile.v1.FavoriteItem.favorite_type:type_name -> profile.v1.FavoriteType
+	33, // 43: profile.v1.FavoriteItem.state:type_name -> profile.v1.FavoriteState
+	38, // 44: profile.v1.FavoriteItem.video:type_name -> profile.v1.VideoMetadata
+	42, // 45: profile.v1.FavoriteItem.created_at:type_name -> google.protobuf.Timestamp
+	42, // 46: profile.v1.FavoriteItem.updated_at:type_name -> google.protobuf.Timestamp
+	39, // 47: profile.v1.FavoriteItem.stats:type_name -> profile.v1.VideoStats
+	4,  // 48: profile.v1.FavoriteItem.availability:type_name -> profile.v1.Availability
+	33, // 49: profile.v1.FavoriteSummary.state:type_name -> profile.v1.FavoriteState
+	39, // 50: profile.v1.FavoriteSummary.stats:type_name -> profile.v1.VideoStats
+	42, // 51: profile.v1.WatchProgress.first_watched_at:type_name -> google.protobuf.Timestamp
+	42, // 52: profile.v1.WatchProgress.last_watched_at:type_name -> google.protobuf.Timestamp
+	42, // 53: profile.v1.WatchProgress.expires_at:type_name -> google.protobuf.Timestamp
+	42, // 54: profile.v1.WatchProgress.completed_at:type_name -> google.protobuf.Timestamp
+	36, // 55: profile.v1.WatchHistoryEntry.progress:type_name -> profile.v1.WatchProgress
+	38, // 56: profile.v1.WatchHistoryEntry.video:type_name -> profile.v1.VideoMetadata
+	39, // 57: profile.v1.WatchHistoryEntry.stats:type_name -> profile.v1.VideoStats
+	4,  // 58: profile.v1.WatchHistoryEntry.availability:type_name -> profile.v1.Availability
+	42, // 59: profile.v1.VideoMetadata.published_at:type_name -> google.protobuf.Timestamp
+	42, // 60: profile.v1.VideoMetadata.updated_at:type_name -> google.protobuf.Timestamp
+	42, // 61: profile.v1.VideoStats.updated_at:type_name -> google.protobuf.Timestamp
+	5,  // 62: profile.v1.ProfileService.GetProfile:input_type -> profile.v1.GetProfileRequest
+	7,  // 63: profile.v1.ProfileService.UpdateProfile:input_type -> profile.v1.UpdateProfileRequest
+	9,  // 64: profile.v1.ProfileService.UpdatePreferences:input_type -> profile.v1.UpdatePreferencesRequest
+	11, // 65: profile.v1.ProfileService.MutateFavorite:input_type -> profile.v1.MutateFavoriteRequest
+	13, // 66: profile.v1.ProfileService.BatchQueryFavorite:input_type -> profile.v1.BatchQueryFavoriteRequest
+	15, // 67: profile.v1.ProfileService.ListFavorites:input_type -> profile.v1.ListFavoritesRequest
+	17, // 68: profile.v1.ProfileService.UpsertWatchProgress:input_type -> profile.v1.UpsertWatchProgressRequest
+	19, // 69: profile.v1.ProfileService.GetWatchProgress:input_type -> profile.v1.GetWatchProgressRequest
+	21, // 70: profile.v1.ProfileService.BatchGetWatchProgress:input_type -> profile.v1.BatchGetWatchProgressRequest
+	24, // 71: profile.v1.ProfileService.ListWatchHistory:input_type -> profile.v1.ListWatchHistoryRequest
+	27, // 72: profile.v1.ProfileService.PurgeUserData:input_type -> profile.v1.PurgeUserDataRequest
+	6,  // 73: profile.v1.ProfileService.GetProfile:output_type -> profile.v1.GetProfileResponse
+	8,  // 74: profile.v1.ProfileService.UpdateProfile:output_type -> profile.v1.UpdateProfileResponse
+	10, // 75: profile.v1.ProfileService.UpdatePreferences:output_type -> profile.v1.UpdatePreferencesResponse
+	12, // 76: profile.v1.ProfileService.MutateFavorite:output_type -> profile.v1.MutateFavoriteResponse
+	14, // 77: profile.v1.ProfileService.BatchQueryFavorite:output_type -> profile.v1.BatchQueryFavoriteResponse
+	16, // 78: profile.v1.ProfileService.ListFavorites:output_type -> profile.v1.ListFavoritesResponse
+	18, // 79: profile.v1.ProfileService.UpsertWatchProgress:output_type -> profile.v1.UpsertWatchProgressResponse
+	20, // 80: profile.v1.ProfileService.GetWatchProgress:output_type -> profile.v1.GetWatchProgressResponse
+	22, // 81: profile.v1.ProfileService.BatchGetWatchProgress:output_type -> profile.v1.BatchGetWatchProgressResponse
+	26, // 82: profile.v1.ProfileService.ListWatchHistory:output_type -> profile.v1.ListWatchHistoryResponse
+	28, // 83: profile.v1.ProfileService.PurgeUserData:output_type -> profile.v1.PurgeUserDataResponse
+	73, // [73:84] is the sub-list for method output_type
+	62, // [62:73] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_profile_v1_profile_proto_init() }
@@ -2861,14 +3179,14 @@ func file_profile_v1_profile_proto_init() {
 		return
 	}
 	file_profile_v1_profile_proto_msgTypes[11].OneofWrappers = []any{}
-	file_profile_v1_profile_proto_msgTypes[26].OneofWrappers = []any{}
+	file_profile_v1_profile_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_profile_v1_profile_proto_rawDesc), len(file_profile_v1_profile_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   30,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,15 +19,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ProfileService_GetProfile_FullMethodName          = "/profile.v1.ProfileService/GetProfile"
-	ProfileService_UpdateProfile_FullMethodName       = "/profile.v1.ProfileService/UpdateProfile"
-	ProfileService_UpdatePreferences_FullMethodName   = "/profile.v1.ProfileService/UpdatePreferences"
-	ProfileService_MutateFavorite_FullMethodName      = "/profile.v1.ProfileService/MutateFavorite"
-	ProfileService_BatchQueryFavorite_FullMethodName  = "/profile.v1.ProfileService/BatchQueryFavorite"
-	ProfileService_ListFavorites_FullMethodName       = "/profile.v1.ProfileService/ListFavorites"
-	ProfileService_UpsertWatchProgress_FullMethodName = "/profile.v1.ProfileService/UpsertWatchProgress"
-	ProfileService_ListWatchHistory_FullMethodName    = "/profile.v1.ProfileService/ListWatchHistory"
-	ProfileService_PurgeUserData_FullMethodName       = "/profile.v1.ProfileService/PurgeUserData"
+	ProfileService_GetProfile_FullMethodName            = "/profile.v1.ProfileService/GetProfile"
+	ProfileService_UpdateProfile_FullMethodName         = "/profile.v1.ProfileService/UpdateProfile"
+	ProfileService_UpdatePreferences_FullMethodName     = "/profile.v1.ProfileService/UpdatePreferences"
+	ProfileService_MutateFavorite_FullMethodName        = "/profile.v1.ProfileService/MutateFavorite"
+	ProfileService_BatchQueryFavorite_FullMethodName    = "/profile.v1.ProfileService/BatchQueryFavorite"
+	ProfileService_ListFavorites_FullMethodName         = "/profile.v1.ProfileService/ListFavorites"
+	ProfileService_UpsertWatchProgress_FullMethodName   = "/profile.v1.ProfileService/UpsertWatchProgress"
+	ProfileService_GetWatchProgress_FullMethodName      = "/profile.v1.ProfileService/GetWatchProgress"
+	ProfileService_BatchGetWatchProgress_FullMethodName = "/profile.v1.ProfileService/BatchGetWatchProgress"
+	ProfileService_ListWatchHistory_FullMethodName      = "/profile.v1.ProfileService/ListWatchHistory"
+	ProfileService_PurgeUserData_FullMethodName         = "/profile.v1.ProfileService/PurgeUserData"
 )
 
 // ProfileServiceClient is the client API for ProfileService service.
@@ -80,6 +82,12 @@ type ProfileServiceClient interface {
 	// of five percentage points, a first watch or a completion.
 	// FAILED_PRECONDITION/VIDEO_UNAVAILABLE: the video is deleted.
 	UpsertWatchProgress(ctx context.Context, in *UpsertWatchProgressRequest, opts ...grpc.CallOption) (*UpsertWatchProgressResponse, error)
+	// Returns where a user is in one video, also below 5 %. Callers: self, reader. Reads only. progress is absent when
+	// nothing is kept: never watched, or expired.
+	GetWatchProgress(ctx context.Context, in *GetWatchProgressRequest, opts ...grpc.CallOption) (*GetWatchProgressResponse, error)
+	// GetWatchProgress of up to 100 videos, in request order and length, duplicates repeated; no ids, no items. Callers:
+	// self, reader. Reads only.
+	BatchGetWatchProgress(ctx context.Context, in *BatchGetWatchProgressRequest, opts ...grpc.CallOption) (*BatchGetWatchProgressResponse, error)
 	// Lists what a user has watched (5 % or more), most recent first. Callers: self, reader. Reads only.
 	// Paging as ListFavorites.
 	ListWatchHistory(ctx context.Context, in *ListWatchHistoryRequest, opts ...grpc.CallOption) (*ListWatchHistoryResponse, error)
@@ -166,6 +174,26 @@ func (c *profileServiceClient) UpsertWatchProgress(ctx context.Context, in *Upse
 	return out, nil
 }
 
+func (c *profileServiceClient) GetWatchProgress(ctx context.Context, in *GetWatchProgressRequest, opts ...grpc.CallOption) (*GetWatchProgressResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetWatchProgressResponse)
+	err := c.cc.Invoke(ctx, ProfileService_GetWatchProgress_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *profileServiceClient) BatchGetWatchProgress(ctx context.Context, in *BatchGetWatchProgressRequest, opts ...grpc.CallOption) (*BatchGetWatchProgressResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchGetWatchProgressResponse)
+	err := c.cc.Invoke(ctx, ProfileService_BatchGetWatchProgress_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *profileServiceClient) ListWatchHistory(ctx context.Context, in *ListWatchHistoryRequest, opts ...grpc.CallOption) (*ListWatchHistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListWatchHistoryResponse)
@@ -236,6 +264,12 @@ type ProfileServiceServer interface {
 	// of five percentage points, a first watch or a completion.
 	// FAILED_PRECONDITION/VIDEO_UNAVAILABLE: the video is deleted.
 	UpsertWatchProgress(context.Context, *UpsertWatchProgressRequest) (*UpsertWatchProgressResponse, error)
+	// Returns where a user is in one video, also below 5 %. Callers: self, reader. Reads only. progress is absent when
+	// nothing is kept: never watched, or expired.
+	GetWatchProgress(context.Context, *GetWatchProgressRequest) (*GetWatchProgressResponse, error)
+	// GetWatchProgress of up to 100 videos, in request order and length, duplicates repeated; no ids, no items. Callers:
+	// self, reader. Reads only.
+	BatchGetWatchProgress(context.Context, *BatchGetWatchProgressRequest) (*BatchGetWatchProgressResponse, error)
 	// Lists what a user has watched (5 % or more), most recent first. Callers: self, reader. Reads only.
 	// Paging as ListFavorites.
 	ListWatchHistory(context.Context, *ListWatchHistoryRequest) (*ListWatchHistoryResponse, error)
@@ -272,6 +306,12 @@ func (UnimplementedProfileServiceServer) ListFavorites(context.Context, *ListFav
 }
 func (UnimplementedProfileServiceServer) UpsertWatchProgress(context.Context, *UpsertWatchProgressRequest) (*UpsertWatchProgressResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpsertWatchProgress not implemented")
+}
+func (UnimplementedProfileServiceServer) GetWatchProgress(context.Context, *GetWatchProgressRequest) (*GetWatchProgressResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetWatchProgress not implemented")
+}
+func (UnimplementedProfileServiceServer) BatchGetWatchProgress(context.Context, *BatchGetWatchProgressRequest) (*BatchGetWatchProgressResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchGetWatchProgress not implemented")
 }
 func (UnimplementedProfileServiceServer) ListWatchHistory(context.Context, *ListWatchHistoryRequest) (*ListWatchHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWatchHistory not implemented")
@@ -426,6 +466,42 @@ func _ProfileService_UpsertWatchProgress_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ProfileService_GetWatchProgress_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetWatchProgressRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProfileServiceServer).GetWatchProgress(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ProfileService_GetWatchProgress_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProfileServiceServer).GetWatchProgress(ctx, req.(*GetWatchProgressRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ProfileService_BatchGetWatchProgress_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchGetWatchProgressRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProfileServiceServer).BatchGetWatchProgress(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ProfileService_BatchGetWatchProgress_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProfileServiceServer).BatchGetWatchProgress(ctx, req.(*BatchGetWatchProgressRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ProfileService_ListWatchHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListWatchHistoryRequest)
 	if err := dec(in); err != nil {
@@ -496,6 +572,14 @@ var ProfileService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpsertWatchProgress",
 			Handler:    _ProfileService_UpsertWatchProgress_Handler,
+		},
+		{
+			MethodName: "GetWatchProgress",
+			Handler:    _ProfileService_GetWatchProgress_Handler,
+		},
+		{
+			MethodName: "BatchGetWatchProgress",
+			Handler:    _ProfileService_BatchGetWatchProgress_Handler,
 		},
 		{
 			MethodName: "ListWatchHistory",

@@ -25,6 +25,8 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 		maintenance.NewRunner, observability.NewMetrics, observability.NewMaintenanceMetrics, servers.TaskProviderSet,
 		wire.Bind(new(maintenance.Store), new(*repositories.Store)),
 		wire.Bind(new(maintenance.Inbox), new(services.CatalogInboxService)),
+		wire.Bind(new(services.Observer), new(*observability.Metrics)),
+		wire.Bind(new(maintenance.Watches), new(services.WatchHistoryService)),
 		wire.Bind(new(maintenance.Observer), new(*observability.MaintenanceMetrics)),
 		wire.Bind(new(servers.Task), new(*maintenance.Runner)),
 	))

@@ -42,9 +42,19 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	catalogDecoder := _wireCatalogDecoderValue
 	inboxGeneration := config.InboxGeneration(conf)
 	catalogInboxService := services.NewCatalogInboxService(store, catalogDecoder, inboxGeneration)
+	codec, err := config.PageTokens(conf)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	metrics := observability.NewMetrics()
+	newID := services.NewEventID()
+	servicesOptions := config.ServiceOptions(conf)
+	watchHistoryService := services.NewWatchHistoryService(store, codec, metrics, newID, servicesOptions)
 	maintenanceMetrics := observability.NewMaintenanceMetrics(metrics)
-	runner := maintenance.NewRunner(options, store, catalogInboxService, maintenanceMetrics, log)
+	runner := maintenance.NewRunner(options, store, catalogInboxService, watchHistoryService, maintenanceMetrics, log)
 	server := health.NewServer()
 	admin := servers.NewAdmin(listeners, pool, server, metrics)
 	app := servers.NewTaskApp(grace, log, listeners, runner, admin, server)

@@ -137,6 +137,18 @@ func (r *request) video(field, text string) models.VideoID {
 	return id
 }
 
+// videos are ids whose rules have been checked.
+func (r *request) videos(field string, texts []string) []models.VideoID {
+	ids := make([]models.VideoID, len(texts))
+	for i, text := range texts {
+		var err error
+		if ids[i], err = models.ParseVideoID(text); err != nil { // a name per id would cost more than the ids
+			ids[i] = r.video(fmt.Sprintf("%s[%d]", field, i), text)
+		}
+	}
+	return ids
+}
+
 func (r *request) has(field string) bool {
 	return slices.ContainsFunc(r.violations, func(v models.Violation) bool { return v.Field == field })
 }
@@ -152,6 +164,19 @@ func (r *request) instant(field string, t *timestamppb.Timestamp) *time.Time {
 	}
 	at := t.AsTime()
 	return &at
+}
+
+// bound is a bound of a range of stored times, which have microseconds: rounded up, "from it on" and "before it" stay
+// true (S53). nil stays nil.
+func (r *request) bound(field string, t *timestamppb.Timestamp) *time.Time {
+	at := r.instant(field, t)
+	if at == nil {
+		return nil
+	}
+	if cut := at.Truncate(time.Microsecond); cut.Before(*at) {
+		return new(cut.Add(time.Microsecond))
+	}
+	return at
 }
 
 // claimed reads when something happened, from the request and the client's clock header (S5).

@@ -1,8 +1,6 @@
 package dto
 
 import (
-	"fmt"
-
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
@@ -28,13 +26,7 @@ func (d *Decoder) MutateFavorite(s identity.Subject, h Headers, req *profilev1.M
 // BatchQueryFavorite decodes the ids asked for.
 func (d *Decoder) BatchQueryFavorite(s identity.Subject, h Headers, req *profilev1.BatchQueryFavoriteRequest) (models.Call, []models.VideoID, error) {
 	r := d.begin(s, h, req)
-	ids := make([]models.VideoID, len(req.GetVideoIds()))
-	for i, text := range req.GetVideoIds() {
-		var err error
-		if ids[i], err = models.ParseVideoID(text); err != nil { // a name per id would cost more than the ids
-			ids[i] = r.video(fmt.Sprintf("video_ids[%d]", i), text)
-		}
-	}
+	ids := r.videos("video_ids", req.GetVideoIds())
 	return r.read(), ids, r.err()
 }
 
@@ -84,19 +76,18 @@ func ListFavoritesResponse(owner models.UserID, page vo.Page[vo.Favorite]) *prof
 	resp := &profilev1.ListFavoritesResponse{NextPageToken: page.NextToken, TotalCount: page.Total}
 	for _, f := range page.Items {
 		engagedAt := timestamppb.New(f.EngagedAt)
-		item := &profilev1.FavoriteItem{VideoId: f.VideoID.String(), Availability: availability(f.Availability)}
+		item := &profilev1.FavoriteItem{
+			VideoId: f.VideoID.String(), Availability: availability(f.Availability), FavoriteType: vo.FavoriteType(f.Type),
+			State: &profilev1.FavoriteState{}, CreatedAt: engagedAt, UpdatedAt: timestamppb.New(f.UpdatedAt),
+		}
+		switch f.Type {
+		case models.Like:
+			item.State.HasLiked, item.State.LikedAt = true, engagedAt
+		case models.Bookmark:
+			item.State.HasBookmarked, item.State.BookmarkedAt = true, engagedAt
+		}
 		if !isPlaceholder(owner, f.ListedVideo) {
-			item.FavoriteType = vo.FavoriteType(f.Type)
-			item.State = &profilev1.FavoriteState{}
-			switch f.Type {
-			case models.Like:
-				item.State.HasLiked, item.State.LikedAt = true, engagedAt
-			case models.Bookmark:
-				item.State.HasBookmarked, item.State.BookmarkedAt = true, engagedAt
-			}
-			item.Video = videoMetadata(f.Video)
-			item.CreatedAt, item.UpdatedAt = engagedAt, timestamppb.New(f.UpdatedAt)
-			item.Stats = vo.Stats(f.Stats)
+			item.Video, item.Stats = videoMetadata(f.Video), vo.Stats(f.Stats)
 		}
 		resp.Favorites = append(resp.Favorites, item)
 	}
@@ -174,6 +165,10 @@ func outcomeReason(o models.Outcome) profilev1.OutcomeReason {
 		return profilev1.OutcomeReason_OUTCOME_REASON_EXPIRED
 	case models.OutcomeBelowThreshold:
 		return profilev1.OutcomeReason_OUTCOME_REASON_BELOW_THRESHOLD
+	case models.OutcomeDurationUnknown:
+		return profilev1.OutcomeReason_OUTCOME_REASON_DURATION_UNKNOWN
+	case models.OutcomeImplausible:
+		return profilev1.OutcomeReason_OUTCOME_REASON_IMPLAUSIBLE
 	case models.OutcomeNone:
 	}
 	return profilev1.OutcomeReason_OUTCOME_REASON_UNSPECIFIED

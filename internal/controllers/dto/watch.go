@@ -32,14 +32,28 @@ func (d *Decoder) UpsertWatchProgress(s identity.Subject, h Headers, req *profil
 	return r.write(req.GetIdempotencyKey()), report, r.err()
 }
 
+// GetWatchProgress decodes the video asked for.
+func (d *Decoder) GetWatchProgress(s identity.Subject, h Headers, req *profilev1.GetWatchProgressRequest) (models.Call, models.VideoID, error) {
+	r := d.begin(s, h, req)
+	id := r.video("video_id", req.GetVideoId())
+	return r.read(), id, r.err()
+}
+
+// BatchGetWatchProgress decodes the ids asked for.
+func (d *Decoder) BatchGetWatchProgress(s identity.Subject, h Headers, req *profilev1.BatchGetWatchProgressRequest) (models.Call, []models.VideoID, error) {
+	r := d.begin(s, h, req)
+	ids := r.videos("video_ids", req.GetVideoIds())
+	return r.read(), ids, r.err()
+}
+
 // ListWatchHistory decodes a page request.
 func (d *Decoder) ListWatchHistory(s identity.Subject, h Headers, req *profilev1.ListWatchHistoryRequest) (models.Call, services.WatchListQuery, error) {
 	r := d.begin(s, h, req)
 	filter := req.GetFilter()
 	return r.read(), services.WatchListQuery{
 		Completion:         completion(filter.GetCompletion()),
-		WatchedAfter:       r.instant("filter.watched_after", filter.GetWatchedAfter()),
-		WatchedBefore:      r.instant("filter.watched_before", filter.GetWatchedBefore()),
+		WatchedAfter:       r.bound("filter.watched_after", filter.GetWatchedAfter()),
+		WatchedBefore:      r.bound("filter.watched_before", filter.GetWatchedBefore()),
 		IncludeUnavailable: req.GetIncludeUnavailable(),
 		Page:               services.PageRequest{Size: req.GetPageSize(), Token: req.GetPageToken()},
 	}, r.err()
@@ -64,17 +78,35 @@ func UpsertWatchProgressResponse(o vo.WatchOutcome) *profilev1.UpsertWatchProgre
 	}
 }
 
+// GetWatchProgressResponse encodes what is kept of a video.
+func GetWatchProgressResponse(r vo.WatchRecord) *profilev1.GetWatchProgressResponse {
+	return &profilev1.GetWatchProgressResponse{Progress: vo.WatchProgress(r.Log, r.DurationMicros), Recorded: r.Log.QualifiedAt != nil}
+}
+
+// BatchGetWatchProgressResponse encodes what is kept of the ids asked for, in that order.
+func BatchGetWatchProgressResponse(ids []models.VideoID, records []vo.WatchRecord) *profilev1.BatchGetWatchProgressResponse {
+	resp := &profilev1.BatchGetWatchProgressResponse{Items: make([]*profilev1.WatchProgressItem, len(records))}
+	for i, r := range records {
+		resp.Items[i] = &profilev1.WatchProgressItem{
+			VideoId: ids[i].String(), Progress: vo.WatchProgress(r.Log, r.DurationMicros), Recorded: r.Log.QualifiedAt != nil,
+		}
+	}
+	return resp
+}
+
 // ListWatchHistoryResponse encodes a page for the listed user.
 func ListWatchHistoryResponse(owner models.UserID, page vo.Page[vo.WatchEntry]) *profilev1.ListWatchHistoryResponse {
 	resp := &profilev1.ListWatchHistoryResponse{NextPageToken: page.NextToken}
 	for _, e := range page.Items {
-		item := &profilev1.WatchHistoryEntry{VideoId: e.VideoID.String(), Availability: availability(e.Availability)}
+		var duration int64
+		if e.Video != nil {
+			duration = deref(e.Video.DurationMicros)
+		}
+		item := &profilev1.WatchHistoryEntry{
+			VideoId: e.VideoID.String(), Availability: availability(e.Availability), Progress: vo.WatchProgress(e.Log, duration),
+		}
 		if !isPlaceholder(owner, e.ListedVideo) {
-			var duration int64
-			if e.Video != nil {
-				duration = deref(e.Video.DurationMicros)
-			}
-			item.Progress, item.Video, item.Stats = vo.WatchProgress(e.Log, duration), videoMetadata(e.Video), vo.Stats(e.Stats)
+			item.Video, item.Stats = videoMetadata(e.Video), vo.Stats(e.Stats)
 		}
 		resp.Items = append(resp.Items, item)
 	}

@@ -191,10 +191,11 @@ var MaintenanceProviderSet = wire.NewSet(MaintenanceOptions, MaintenanceGrace)
 func MaintenanceOptions(c *confpb.Bootstrap) maintenance.Options {
 	m := c.GetMaintenance()
 	return maintenance.Options{
-		Interval:       m.GetInterval().AsDuration(),
-		EventRetention: m.GetEventRetention().AsDuration(),
-		InboxRetention: m.GetInboxRetention().AsDuration(),
-		Batch:          m.GetBatch(),
+		Interval:         m.GetInterval().AsDuration(),
+		EventRetention:   m.GetEventRetention().AsDuration(),
+		InboxRetention:   m.GetInboxRetention().AsDuration(),
+		SessionRetention: m.GetSessionRetention().AsDuration(),
+		Batch:            m.GetBatch(),
 	}
 }
 

@@ -73,7 +73,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	tasks, cleanupTasks, err := NewTasks(ctx, conf, o.Log, service.Store, service.Metrics)
+	tasks, cleanupTasks, err := NewTasks(ctx, conf, o.Log, service.Store, service.Watch, service.Metrics)
 	if err != nil {
 		return err
 	}

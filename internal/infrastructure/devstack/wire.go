@@ -35,7 +35,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 
 // NewTasks wires the workers beside a service, with its pool and its registry of metrics. They are stopped
 // before cleanup.
-func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, store *repositories.Store, metrics *observability.Metrics) (*Tasks, func(), error) {
+func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, store *repositories.Store, watches services.WatchHistoryService, metrics *observability.Metrics) (*Tasks, func(), error) {
 	panic(wire.Build(
 		config.Messaging, config.OutboxOptions, config.CatalogInboxOptions, config.MaintenanceOptions, config.InboxGeneration, infrapubsub.ProviderSet, postgres.NewListener,
 		observability.NewOutboxMetrics, observability.NewInboxMetrics, observability.NewMaintenanceMetrics,
@@ -50,6 +50,7 @@ func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, sto
 		wire.Bind(new(cataloginbox.Observer), new(*observability.InboxMetrics)),
 		wire.Bind(new(maintenance.Store), new(*repositories.Store)),
 		wire.Bind(new(maintenance.Inbox), new(services.CatalogInboxService)),
+		wire.Bind(new(maintenance.Watches), new(services.WatchHistoryService)),
 		wire.Bind(new(maintenance.Observer), new(*observability.MaintenanceMetrics)),
 		maintenance.NewRunner,
 		wire.Struct(new(Tasks), "*"),

@@ -119,7 +119,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 
 // NewTasks wires the workers beside a service, with its pool and its registry of metrics. They are stopped
 // before cleanup.
-func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, store *repositories.Store, metrics *observability.Metrics) (*Tasks, func(), error) {
+func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, store *repositories.Store, watches services.WatchHistoryService, metrics *observability.Metrics) (*Tasks, func(), error) {
 	options := config.OutboxOptions(conf)
 	messaging := config.Messaging(conf)
 	client, cleanup, err := pubsub.NewClient(ctx, messaging)
@@ -142,7 +142,7 @@ func NewTasks(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger, sto
 	runner := cataloginbox.NewRunner(client, catalogInboxService, inboxMetrics, log, cataloginboxOptions)
 	maintenanceOptions := config.MaintenanceOptions(conf)
 	maintenanceMetrics := observability.NewMaintenanceMetrics(metrics)
-	maintenanceRunner := maintenance.NewRunner(maintenanceOptions, store, catalogInboxService, maintenanceMetrics, log)
+	maintenanceRunner := maintenance.NewRunner(maintenanceOptions, store, catalogInboxService, watches, maintenanceMetrics, log)
 	tasks := &Tasks{
 		Publisher:    outboxPublisher,
 		CatalogInbox: runner,

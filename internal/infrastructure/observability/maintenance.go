@@ -17,7 +17,7 @@ type MaintenanceMetrics struct {
 func NewMaintenanceMetrics(m *Metrics) *MaintenanceMetrics {
 	o := &MaintenanceMetrics{
 		removed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "profile_maintenance_removed_total", Help: "Rows removed after their retention; of event_log: days.",
+			Name: "profile_maintenance_removed_total", Help: "Rows removed after their retention; of event_log: days; of unjudged_watches: rows that got their ratio.",
 		}, []string{"what"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "profile_maintenance_failures_total", Help: "Runs of a job that failed; the next run tries again.",

@@ -16,6 +16,8 @@ type (
 	Favorite = po.Favorite
 	// WatchEntry is a history list entry.
 	WatchEntry = po.WatchEntry
+	// WatchRecord is a watch row with the video's length.
+	WatchRecord = po.WatchRecord
 	// ListedVideo is the video part of a list entry.
 	ListedVideo = po.ListedVideo
 	// Video is what the catalog told us.

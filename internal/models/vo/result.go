@@ -2,7 +2,6 @@ package vo
 
 import (
 	"github.com/lingo-services/profile/internal/models"
-	"github.com/lingo-services/profile/internal/models/po"
 )
 
 // FavoriteOutcome is the answer to one favourite command.
@@ -22,13 +21,6 @@ type WatchOutcome struct {
 	Outcome  models.Outcome
 	// Doubts are for metrics, not for the caller.
 	Doubts models.Doubts `json:"-"`
-}
-
-// WatchRecord is a watch row with the video's length.
-type WatchRecord struct {
-	Log po.WatchLog
-	// DurationMicros is 0 when unknown.
-	DurationMicros int64
 }
 
 // ProfileOutcome is the answer to a profile or preferences change.

@@ -31,17 +31,23 @@ func Stats(s po.VideoStats) *profilev1.VideoStats {
 	return stats
 }
 
-// WatchProgress is the wire form of a watch row; nil when there is no row.
+// WatchProgress is the wire form of a watch row, against the length the video has now (S38, S40); nil when there is no
+// row.
 func WatchProgress(w po.WatchLog, durationMicros int64) *profilev1.WatchProgress {
 	if (w.UserID == models.UserID{}) {
 		return nil
 	}
-	ratio := Ratio(w.RatioBP)
+	position, ratioBP, maxRatioBP := w.Shown(durationMicros)
+	ratio := Ratio(ratioBP)
 	progress := &profilev1.WatchProgress{
-		PositionSeconds: w.PositionSeconds, ProgressRatio: &ratio, TotalWatchSeconds: w.CountedSeconds,
+		PositionSeconds: position, ProgressRatio: &ratio, TotalWatchSeconds: w.CountedSeconds,
 		FirstWatchedAt: timestamppb.New(w.FirstWatchedAt), LastWatchedAt: timestamppb.New(w.LastWatchedAt),
-		ExpiresAt: timestamppb.New(w.ExpiresAt), CompletedCount: w.CompletedCount, MaxRatio: Ratio(w.MaxRatioBP),
-		DurationSeconds: durationMicros / int64(time.Second/time.Microsecond),
+		CompletedCount: w.CompletedCount, MaxRatio: Ratio(maxRatioBP),
+		DurationSeconds:       durationMicros / int64(time.Second/time.Microsecond),
+		ResumePositionSeconds: w.ResumeSeconds(durationMicros),
+	}
+	if !w.ExpiresAt.Equal(po.Never) {
+		progress.ExpiresAt = timestamppb.New(w.ExpiresAt)
 	}
 	if w.SessionID != nil {
 		progress.SessionId = *w.SessionID

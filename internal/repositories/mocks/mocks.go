@@ -283,6 +283,21 @@ func (m *MockWatchLogRepository) EXPECT() *MockWatchLogRepositoryMockRecorder {
 	return m.recorder
 }
 
+// BatchGet mocks base method.
+func (m *MockWatchLogRepository) BatchGet(ctx context.Context, user models.UserID, ids []models.VideoID) (map[models.VideoID]po.WatchRecord, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "BatchGet", ctx, user, ids)
+	ret0, _ := ret[0].(map[models.VideoID]po.WatchRecord)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// BatchGet indicates an expected call of BatchGet.
+func (mr *MockWatchLogRepositoryMockRecorder) BatchGet(ctx, user, ids any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "BatchGet", reflect.TypeOf((*MockWatchLogRepository)(nil).BatchGet), ctx, user, ids)
+}
+
 // Get mocks base method.
 func (m *MockWatchLogRepository) Get(ctx context.Context, keys []repositories.WatchKey) (map[repositories.WatchKey]po.WatchLog, error) {
 	m.ctrl.T.Helper()
@@ -313,6 +328,51 @@ func (mr *MockWatchLogRepositoryMockRecorder) ListRecent(ctx, q any) *gomock.Cal
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "ListRecent", reflect.TypeOf((*MockWatchLogRepository)(nil).ListRecent), ctx, q)
 }
 
+// PruneSessions mocks base method.
+func (m *MockWatchLogRepository) PruneSessions(ctx context.Context, untouched time.Duration, limit int32) (int64, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "PruneSessions", ctx, untouched, limit)
+	ret0, _ := ret[0].(int64)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// PruneSessions indicates an expected call of PruneSessions.
+func (mr *MockWatchLogRepositoryMockRecorder) PruneSessions(ctx, untouched, limit any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "PruneSessions", reflect.TypeOf((*MockWatchLogRepository)(nil).PruneSessions), ctx, untouched, limit)
+}
+
+// Sessions mocks base method.
+func (m *MockWatchLogRepository) Sessions(ctx context.Context, keys []po.WatchSessionKey) (map[po.WatchSessionKey]int64, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Sessions", ctx, keys)
+	ret0, _ := ret[0].(map[po.WatchSessionKey]int64)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Sessions indicates an expected call of Sessions.
+func (mr *MockWatchLogRepositoryMockRecorder) Sessions(ctx, keys any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Sessions", reflect.TypeOf((*MockWatchLogRepository)(nil).Sessions), ctx, keys)
+}
+
+// Unjudged mocks base method.
+func (m *MockWatchLogRepository) Unjudged(ctx context.Context, limit int32) ([]repositories.WatchKey, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Unjudged", ctx, limit)
+	ret0, _ := ret[0].([]repositories.WatchKey)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Unjudged indicates an expected call of Unjudged.
+func (mr *MockWatchLogRepositoryMockRecorder) Unjudged(ctx, limit any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Unjudged", reflect.TypeOf((*MockWatchLogRepository)(nil).Unjudged), ctx, limit)
+}
+
 // UpsertProgress mocks base method.
 func (m *MockWatchLogRepository) UpsertProgress(ctx context.Context, logs []po.WatchLog) error {
 	m.ctrl.T.Helper()
@@ -325,6 +385,20 @@ func (m *MockWatchLogRepository) UpsertProgress(ctx context.Context, logs []po.W
 func (mr *MockWatchLogRepositoryMockRecorder) UpsertProgress(ctx, logs any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "UpsertProgress", reflect.TypeOf((*MockWatchLogRepository)(nil).UpsertProgress), ctx, logs)
+}
+
+// UpsertSessions mocks base method.
+func (m *MockWatchLogRepository) UpsertSessions(ctx context.Context, sessions []po.WatchSession) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "UpsertSessions", ctx, sessions)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// UpsertSessions indicates an expected call of UpsertSessions.
+func (mr *MockWatchLogRepositoryMockRecorder) UpsertSessions(ctx, sessions any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "UpsertSessions", reflect.TypeOf((*MockWatchLogRepository)(nil).UpsertSessions), ctx, sessions)
 }
 
 // MockVideoProjectionRepository is a mock of VideoProjectionRepository interface.

@@ -364,7 +364,9 @@ decided AS MATERIALIZED (
            f.active OR f.state_at IS NOT NULL OR NOT f.live AS kept,
            greatest(f.at, f.last_event_at + interval '1 microsecond') AS event_at
     FROM found f
-    CROSS JOIN LATERAL (SELECT f.state_at IS NULL OR f.at >= f.state_at AS fresh, f.active <> f.was_active AS differs) d),
+    -- Of two of one time a removal wins, whichever came first (S11).
+    CROSS JOIN LATERAL (SELECT f.state_at IS NULL OR f.at > f.state_at OR (f.at = f.state_at AND (f.was_active OR NOT f.active)) AS fresh,
+                               f.active <> f.was_active AS differs) d),
 written AS (
     INSERT INTO profile.engagements AS e
         (user_id, video_id, engagement_type, engaged_at, deleted_at, state_at, last_event_at, created_at, updated_at)

@@ -81,4 +81,6 @@ type ProfileWatchLog struct {
 	ExpiresAt          time.Time
 	CreatedAt          time.Time
 	UpdatedAt          time.Time
+	RatioAt            *time.Time
+	FurthestSeconds    int64
 }

@@ -12,10 +12,44 @@ import (
 	"github.com/google/uuid"
 )
 
+const findUnjudgedWatchLogs = `-- name: FindUnjudgedWatchLogs :many
+SELECT w.user_id, w.video_id
+FROM profile.watch_logs w
+JOIN profile.videos_projection v ON v.video_id = w.video_id
+WHERE w.furthest_seconds > 0 AND v.duration_micros > 0
+LIMIT $1
+`
+
+type FindUnjudgedWatchLogsRow struct {
+	UserID  uuid.UUID
+	VideoID uuid.UUID
+}
+
+// Rows that wait for a length that has arrived (S36). Reading locks nothing: they are read again under their users' locks.
+func (q *Queries) FindUnjudgedWatchLogs(ctx context.Context, maxRows int32) ([]FindUnjudgedWatchLogsRow, error) {
+	rows, err := q.db.Query(ctx, findUnjudgedWatchLogs, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FindUnjudgedWatchLogsRow
+	for rows.Next() {
+		var i FindUnjudgedWatchLogsRow
+		if err := rows.Scan(&i.UserID, &i.VideoID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const getWatchLogs = `-- name: GetWatchLogs :many
-SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at
+SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at, w.ratio_at, w.furthest_seconds
 FROM (SELECT unnest($1::uuid[]) AS user_id, unnest($2::uuid[]) AS video_id) i
-CROSS JOIN LATERAL (SELECT user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, reported_seconds, counted_seconds, qualified_at, completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq, first_watched_at, last_watched_at, expires_at, created_at, updated_at FROM profile.watch_logs l WHERE l.user_id = i.user_id AND l.video_id = i.video_id LIMIT 1) w
+CROSS JOIN LATERAL (SELECT user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, reported_seconds, counted_seconds, qualified_at, completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq, first_watched_at, last_watched_at, expires_at, created_at, updated_at, ratio_at, furthest_seconds FROM profile.watch_logs l WHERE l.user_id = i.user_id AND l.video_id = i.video_id LIMIT 1) w
 `
 
 type GetWatchLogsParams struct {
@@ -54,6 +88,117 @@ func (q *Queries) GetWatchLogs(ctx context.Context, arg GetWatchLogsParams) ([]P
 			&i.ExpiresAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.RatioAt,
+			&i.FurthestSeconds,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const getWatchProgress = `-- name: GetWatchProgress :many
+SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at, w.ratio_at, w.furthest_seconds, coalesce(v.duration_micros, 0)::bigint AS duration_micros
+FROM profile.watch_logs w
+LEFT JOIN LATERAL (SELECT p.duration_micros FROM profile.videos_projection p WHERE p.video_id = w.video_id LIMIT 1) v ON true
+WHERE w.user_id = $1 AND w.video_id = ANY ($2::uuid[]) AND w.expires_at > (SELECT profile.clock_now())
+`
+
+type GetWatchProgressParams struct {
+	UserID   uuid.UUID
+	VideoIDs []uuid.UUID
+}
+
+type GetWatchProgressRow struct {
+	ProfileWatchLog ProfileWatchLog
+	DurationMicros  int64
+}
+
+// What is kept of a user and videos, also below the threshold, unless it has expired; with the length of the video, 0
+// when it is not known.
+func (q *Queries) GetWatchProgress(ctx context.Context, arg GetWatchProgressParams) ([]GetWatchProgressRow, error) {
+	rows, err := q.db.Query(ctx, getWatchProgress, arg.UserID, arg.VideoIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GetWatchProgressRow
+	for rows.Next() {
+		var i GetWatchProgressRow
+		if err := rows.Scan(
+			&i.ProfileWatchLog.UserID,
+			&i.ProfileWatchLog.VideoID,
+			&i.ProfileWatchLog.PositionSeconds,
+			&i.ProfileWatchLog.RatioBP,
+			&i.ProfileWatchLog.ResumeAt,
+			&i.ProfileWatchLog.MaxRatioBP,
+			&i.ProfileWatchLog.ReportedSeconds,
+			&i.ProfileWatchLog.CountedSeconds,
+			&i.ProfileWatchLog.QualifiedAt,
+			&i.ProfileWatchLog.CompletedAt,
+			&i.ProfileWatchLog.CompletedCount,
+			&i.ProfileWatchLog.CompletionArmed,
+			&i.ProfileWatchLog.LastEmittedRatioBP,
+			&i.ProfileWatchLog.SessionID,
+			&i.ProfileWatchLog.SessionSeq,
+			&i.ProfileWatchLog.FirstWatchedAt,
+			&i.ProfileWatchLog.LastWatchedAt,
+			&i.ProfileWatchLog.ExpiresAt,
+			&i.ProfileWatchLog.CreatedAt,
+			&i.ProfileWatchLog.UpdatedAt,
+			&i.ProfileWatchLog.RatioAt,
+			&i.ProfileWatchLog.FurthestSeconds,
+			&i.DurationMicros,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const getWatchSessions = `-- name: GetWatchSessions :many
+SELECT w.user_id, w.video_id, w.session_id, w.seq
+FROM (SELECT unnest($1::uuid[]) AS user_id, unnest($2::uuid[]) AS video_id, unnest($3::text[]) AS session_id) i
+CROSS JOIN LATERAL (SELECT user_id, video_id, session_id, seq, touched_at FROM profile.watch_sessions s
+                    WHERE s.user_id = i.user_id AND s.video_id = i.video_id AND s.session_id = i.session_id LIMIT 1) w
+`
+
+type GetWatchSessionsParams struct {
+	UserIDs    []uuid.UUID
+	VideoIDs   []uuid.UUID
+	SessionIDs []string
+}
+
+type GetWatchSessionsRow struct {
+	UserID    uuid.UUID
+	VideoID   uuid.UUID
+	SessionID string
+	Seq       int64
+}
+
+// The greatest numbers seen of sessions that have them here (S31, S47).
+func (q *Queries) GetWatchSessions(ctx context.Context, arg GetWatchSessionsParams) ([]GetWatchSessionsRow, error) {
+	rows, err := q.db.Query(ctx, getWatchSessions, arg.UserIDs, arg.VideoIDs, arg.SessionIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GetWatchSessionsRow
+	for rows.Next() {
+		var i GetWatchSessionsRow
+		if err := rows.Scan(
+			&i.UserID,
+			&i.VideoID,
+			&i.SessionID,
+			&i.Seq,
 		); err != nil {
 			return nil, err
 		}
@@ -66,7 +211,7 @@ func (q *Queries) GetWatchLogs(ctx context.Context, arg GetWatchLogsParams) ([]P
 }
 
 const listWatchHistory = `-- name: ListWatchHistory :many
-SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at,
+SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at, w.ratio_at, w.furthest_seconds,
        coalesce(v.availability, 'unknown')::text AS availability,
        v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
        v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
@@ -164,6 +309,8 @@ func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryPara
 			&i.ProfileWatchLog.ExpiresAt,
 			&i.ProfileWatchLog.CreatedAt,
 			&i.ProfileWatchLog.UpdatedAt,
+			&i.ProfileWatchLog.RatioAt,
+			&i.ProfileWatchLog.FurthestSeconds,
 			&i.Availability,
 			&i.UploaderID,
 			&i.Title,
@@ -193,23 +340,50 @@ func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryPara
 	return items, nil
 }
 
+const pruneWatchSessions = `-- name: PruneWatchSessions :execrows
+DELETE FROM profile.watch_sessions s
+USING (SELECT user_id, video_id, session_id FROM profile.watch_sessions
+       WHERE touched_at <= (SELECT profile.clock_now() - make_interval(secs => $1::double precision))
+       ORDER BY touched_at
+       LIMIT $2
+       FOR UPDATE SKIP LOCKED) old
+WHERE s.user_id = old.user_id AND s.video_id = old.video_id AND s.session_id = old.session_id
+`
+
+type PruneWatchSessionsParams struct {
+	OlderThanSeconds float64
+	MaxRows          int32
+}
+
+// Closes sessions nobody used for a while, longest unused first (S31). The time is read once, so that the index serves it.
+func (q *Queries) PruneWatchSessions(ctx context.Context, arg PruneWatchSessionsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, pruneWatchSessions, arg.OlderThanSeconds, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const putWatchLogs = `-- name: PutWatchLogs :exec
 INSERT INTO profile.watch_logs
-    (user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, reported_seconds, counted_seconds, qualified_at,
+    (user_id, video_id, position_seconds, ratio_bp, resume_at, ratio_at, max_ratio_bp, furthest_seconds, reported_seconds, counted_seconds, qualified_at,
      completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq,
      first_watched_at, last_watched_at, expires_at)
 SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::bigint[]),
-       unnest($4::int[]), unnest($5::timestamptz[]), unnest($6::int[]),
-       unnest($7::bigint[]), unnest($8::bigint[]), nullif(unnest($9::timestamptz[]), '0001-01-01 00:00:00+00'),
-       nullif(unnest($10::timestamptz[]), '0001-01-01 00:00:00+00'), unnest($11::int[]),
-       unnest($12::bool[]), nullif(unnest($13::int[]), -1),
-       nullif(unnest($14::text[]), ''), nullif(unnest($15::bigint[]), -1), unnest($16::timestamptz[]),
-       unnest($17::timestamptz[]), unnest($18::timestamptz[])
+       unnest($4::int[]), unnest($5::timestamptz[]), unnest($6::timestamptz[]),
+       unnest($7::int[]), unnest($8::bigint[]),
+       unnest($9::bigint[]), unnest($10::bigint[]), nullif(unnest($11::timestamptz[]), '0001-01-01 00:00:00+00'),
+       nullif(unnest($12::timestamptz[]), '0001-01-01 00:00:00+00'), unnest($13::int[]),
+       unnest($14::bool[]), nullif(unnest($15::int[]), -1),
+       nullif(unnest($16::text[]), ''), nullif(unnest($17::bigint[]), -1), unnest($18::timestamptz[]),
+       unnest($19::timestamptz[]), unnest($20::timestamptz[])
 ON CONFLICT (user_id, video_id) DO UPDATE
 SET position_seconds      = excluded.position_seconds,
     ratio_bp              = excluded.ratio_bp,
     resume_at             = excluded.resume_at,
+    ratio_at              = excluded.ratio_at,
     max_ratio_bp          = excluded.max_ratio_bp,
+    furthest_seconds      = excluded.furthest_seconds,
     reported_seconds      = excluded.reported_seconds,
     counted_seconds       = excluded.counted_seconds,
     qualified_at          = excluded.qualified_at,
@@ -231,7 +405,9 @@ type PutWatchLogsParams struct {
 	PositionSeconds     []int64
 	RatioBPs            []int32
 	ResumeAts           []time.Time
+	RatioAts            []time.Time
 	MaxRatioBPs         []int32
+	FurthestSeconds     []int64
 	ReportedSeconds     []int64
 	CountedSeconds      []int64
 	QualifiedAts        []time.Time
@@ -255,7 +431,9 @@ func (q *Queries) PutWatchLogs(ctx context.Context, arg PutWatchLogsParams) erro
 		arg.PositionSeconds,
 		arg.RatioBPs,
 		arg.ResumeAts,
+		arg.RatioAts,
 		arg.MaxRatioBPs,
+		arg.FurthestSeconds,
 		arg.ReportedSeconds,
 		arg.CountedSeconds,
 		arg.QualifiedAts,
@@ -268,6 +446,31 @@ func (q *Queries) PutWatchLogs(ctx context.Context, arg PutWatchLogsParams) erro
 		arg.FirstWatchedAts,
 		arg.LastWatchedAts,
 		arg.ExpiresAts,
+	)
+	return err
+}
+
+const putWatchSessions = `-- name: PutWatchSessions :exec
+INSERT INTO profile.watch_sessions AS s (user_id, video_id, session_id, seq)
+SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::text[]), unnest($4::bigint[])
+ON CONFLICT (user_id, video_id, session_id) DO UPDATE
+SET seq = greatest(s.seq, excluded.seq), touched_at = excluded.touched_at
+`
+
+type PutWatchSessionsParams struct {
+	UserIDs    []uuid.UUID
+	VideoIDs   []uuid.UUID
+	SessionIDs []string
+	Seqs       []int64
+}
+
+// Stores the numbers of distinct sessions; a smaller one than is stored changes nothing. Their users are locked.
+func (q *Queries) PutWatchSessions(ctx context.Context, arg PutWatchSessionsParams) error {
+	_, err := q.db.Exec(ctx, putWatchSessions,
+		arg.UserIDs,
+		arg.VideoIDs,
+		arg.SessionIDs,
+		arg.Seqs,
 	)
 	return err
 }

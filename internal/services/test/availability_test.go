@@ -143,6 +143,29 @@ func TestS23_UnavailableVideosCannotBeAdded(t *testing.T) {
 	require.True(t, uploader.add(likeType, private).GetChanged(), "their own")
 }
 
+func TestS23_AnAddThatChangesNothingWorksWhateverBecameOfTheVideo(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	for name, state := range map[string][2]string{"deleted": {"deleted", "public"}, "private": {"published", "private"}} {
+		for _, kind := range []profilev1.FavoriteType{likeType, bookmarkType} {
+			t.Run(name+" "+kind.String(), func(t *testing.T) {
+				t.Parallel()
+				f, video := newFan(t, s), testkit.NewVideo()
+				at := s.Clock.Now().Add(-time.Hour)
+				f.add(kind, video, at)
+				s.Publish(t, video, videoIn(state[0], state[1], 1))
+				for _, again := range [][]time.Time{{at}, {at.Add(time.Minute)}, nil} {
+					require.False(t, f.add(kind, video, again...).GetChanged())
+				}
+				require.Len(t, s.Events(t, f.user), 1)
+				f.remove(kind, video)
+				_, err := f.try(addAction, kind, video)
+				testkit.RequireError(t, err, codes.FailedPrecondition, "VIDEO_UNAVAILABLE")
+			})
+		}
+	}
+}
+
 func TestS23_RemoveAlwaysWorks(t *testing.T) {
 	t.Parallel()
 	s := testkit.New(t)
@@ -253,8 +276,8 @@ func TestS51_UploadersSeeTheirOwn(t *testing.T) {
 	}
 }
 
-// P14: the earlier service listed private and deleted videos, playlist and all.
-func TestP14_PlaceholdersTellNothing(t *testing.T) {
+// P14: the earlier service listed private and deleted videos, playlist and all. What is the user's own stays (S51).
+func TestP14_PlaceholdersTellOnlyWhatIsTheUsersOwn(t *testing.T) {
 	t.Parallel()
 	s := testkit.New(t)
 	playlist := "https://cdn.example/secret.m3u8"
@@ -263,15 +286,22 @@ func TestP14_PlaceholdersTellNothing(t *testing.T) {
 			t.Parallel()
 			f, video := newFan(t, s), testkit.NewVideo()
 			f.add(likeType, video)
+			f.add(bookmarkType, video)
 			require.NoError(t, f.watch(video, 0.5))
+			own, watched := f.favorites().GetFavorites(), f.history().GetItems()[0]
 			s.Publish(t, video, videoIn(state[0], state[1], 1), func(c *po.VideoChange) { c.HLSMasterPlaylist = &playlist })
 
 			require.Empty(t, f.favorites().GetFavorites())
 			require.Empty(t, f.history().GetItems())
-			favorite := f.favorites(withUnavailable).GetFavorites()[0]
+			placeholders := f.favorites(withUnavailable).GetFavorites()
+			require.Len(t, placeholders, 2, "one of each type")
+			for i, want := range own {
+				want.Video, want.Stats, want.Availability = nil, nil, placeholders[i].GetAvailability()
+				require.True(t, proto.Equal(want, placeholders[i]), placeholders[i])
+			}
 			entry := f.history(func(r *profilev1.ListWatchHistoryRequest) { r.IncludeUnavailable = true }).GetItems()[0]
-			require.True(t, proto.Equal(&profilev1.FavoriteItem{VideoId: video.String(), Availability: favorite.GetAvailability()}, favorite), favorite)
-			require.True(t, proto.Equal(&profilev1.WatchHistoryEntry{VideoId: video.String(), Availability: favorite.GetAvailability()}, entry), entry)
+			watched.Video, watched.Stats, watched.Availability = nil, nil, placeholders[0].GetAvailability()
+			require.True(t, proto.Equal(watched, entry), entry)
 			require.NotContains(t, f.state(video).String(), playlist)
 		})
 	}

@@ -179,6 +179,40 @@ func TestS11_OnlyWhatIsNotOlderApplies(t *testing.T) {
 	}
 }
 
+// Commands of one time are decided by value: any order and any repetition ends alike.
+func TestS11_OfOneTimeARemovalWins(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	at := s.Clock.Now().Add(-time.Hour)
+	for name, c := range map[string]struct {
+		actions []profilev1.FavoriteAction
+		liked   bool
+		events  int
+	}{
+		"add, remove, add":    {[]profilev1.FavoriteAction{addAction, removeAction, addAction}, false, 2},
+		"remove, add, add":    {[]profilev1.FavoriteAction{removeAction, addAction, addAction}, false, 0},
+		"add, add, remove":    {[]profilev1.FavoriteAction{addAction, addAction, removeAction}, false, 2},
+		"remove, remove, add": {[]profilev1.FavoriteAction{removeAction, removeAction, addAction}, false, 0},
+		"add, add":            {[]profilev1.FavoriteAction{addAction, addAction}, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, video := newFan(t, s), testkit.NewVideo()
+			var last *profilev1.MutateFavoriteResponse
+			for _, action := range c.actions {
+				var err error
+				last, err = f.try(action, likeType, video, at)
+				require.NoError(t, err)
+			}
+			require.Equal(t, c.liked, f.state(video).GetState().GetHasLiked())
+			require.Len(t, s.Events(t, f.user), c.events)
+			lost := !c.liked && c.actions[len(c.actions)-1] == addAction
+			require.Equal(t, lost, last.GetReason() == staleReason)
+		})
+	}
+	s.RequireNoDrift(t)
+}
+
 func TestS11_AnyArrivalOrderEndsInTheNewestState(t *testing.T) {
 	t.Parallel()
 	s := testkit.New(t)
@@ -221,13 +255,16 @@ func TestS17_EventTimesOfARegisterAlwaysGrow(t *testing.T) {
 	now := testkit.At(t, "2026-03-01T10:00:00Z")
 	s.Clock.Set(now)
 	claimed := now.Add(-time.Hour)
-	for name, at := range map[string][]time.Time{"TheClockStandsStill": nil, "AllClaimTheSameTime": {claimed}} {
+	for name, at := range map[string]func(i int) []time.Time{
+		"TheClockStandsStill": func(int) []time.Time { return nil },
+		"PairsClaimOneTime":   func(i int) []time.Time { return []time.Time{claimed.Add(time.Duration(i) * time.Microsecond)} },
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, video := newFan(t, s), testkit.NewVideo()
-			for range 3 {
-				f.add(likeType, video, at...)
-				f.remove(likeType, video, at...)
+			for i := range 3 {
+				f.add(likeType, video, at(i)...)
+				f.remove(likeType, video, at(i)...)
 			}
 			events := s.Events(t, f.user)
 			require.Len(t, events, 6)

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"context"
 	"testing"
 	"time"
@@ -256,7 +257,8 @@ func (m *model) applyFavorite(c services.FavoriteCommand, now time.Time) (change
 	key := register{c.UserID, c.VideoID, c.Type}
 	state := m.registers[key]
 	when := effectiveAt(c.Claimed, now, state.at)
-	if when.Before(state.at) || (!c.Active && !state.known && c.Claimed.OccurredAt == nil) {
+	beaten := state.known && c.Active && !state.active && when.Equal(state.at) // S11: of one time a removal wins
+	if when.Before(state.at) || beaten || (!c.Active && !state.known && c.Claimed.OccurredAt == nil) {
 		return false
 	}
 	changed = c.Active != state.active
@@ -288,16 +290,13 @@ func (m *model) watched(key pair) (w watchedState) {
 		if i == 0 || r.at.Before(w.first) {
 			w.first = r.at
 		}
-		if !r.at.Before(w.resumed) {
+		if cmp.Or(r.at.Compare(w.resumed), cmp.Compare(r.position, w.position), cmp.Compare(r.ratio, w.ratio)) > 0 { // S32
 			w.resumed, w.position, w.ratio = r.at, r.position, r.ratio
 		}
 		w.seconds, w.greatest = max(w.seconds, r.total), max(w.greatest, r.ratio)
 	}
 	w.last = w.resumed
 	w.qualified, w.completed = w.greatest >= 500, w.greatest >= 9500
-	if w.qualified && w.ratio < 500 {
-		w.position, w.ratio = 0, 0
-	}
 	return w
 }
 

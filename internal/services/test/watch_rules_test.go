@@ -29,7 +29,9 @@ func TestS32_TheResumePointFollowsTheNewestReport(t *testing.T) {
 		"seek back":              {[]said{{time.Hour, 200}, {time.Minute, 100}}, 100, nothingToExplain},
 		"late and further":       {[]said{{time.Minute, 100}, {time.Hour, 200}}, 100, staleReason},
 		"late and less far":      {[]said{{time.Minute, 200}, {time.Hour, 100}}, 200, staleReason},
-		"same time, last wins":   {[]said{{time.Minute, 200}, {time.Minute, 100}}, 100, nothingToExplain},
+		"same time, further":     {[]said{{time.Minute, 100}, {time.Minute, 200}}, 200, nothingToExplain},
+		"same time, less far":    {[]said{{time.Minute, 200}, {time.Minute, 100}}, 200, staleReason},
+		"the same again":         {[]said{{time.Minute, 200}, {time.Minute, 200}}, 200, nothingToExplain},
 		"late among several":     {[]said{{time.Hour, 100}, {time.Minute, 300}, {time.Second * 90, 200}}, 300, staleReason},
 		"one microsecond is old": {[]said{{time.Minute, 100}, {time.Minute + time.Microsecond, 200}}, 100, staleReason},
 	} {
@@ -67,7 +69,8 @@ func TestP5_OutOfOrderHeartbeatsKeepTheNewestState(t *testing.T) {
 	require.Equal(t, staleReason, late.GetReason())
 	after := v.row(t)
 	require.Equal(t, showtime.Add(-time.Hour), after.FirstWatchedAt)
-	after.FirstWatchedAt = before.FirstWatchedAt
+	require.Equal(t, showtime.Add(-time.Hour), *after.QualifiedAt)
+	after.FirstWatchedAt, after.QualifiedAt = before.FirstWatchedAt, before.QualifiedAt
 	require.Equal(t, before, after, "only the first time it was watched moves")
 }
 
@@ -202,8 +205,8 @@ func TestS40_RatioAndPositionAgainstTheDuration(t *testing.T) {
 		"absent ratio is computed":       {200, []detail{position(50)}, 50, 0.25},
 		"the client's ratio wins":        {200, []detail{position(50), ratio(0.9)}, 50, 0.9},
 		"an explicit 0 is not absent":    {200, []detail{position(50), ratio(0)}, 0, 0},
-		"5 s over the end are tolerated": {200, []detail{position(205)}, 205, 1},
-		"more is cut to the duration":    {200, []detail{position(206)}, 200, 1},
+		"beyond the end is the end":      {200, []detail{position(201)}, 200, 1},
+		"the position follows the ratio": {1200, []detail{ratio(0.5)}, 600, 0.5},
 		"unknown duration cuts nothing":  {0, []detail{position(864_000), ratio(0.3)}, 864_000, 0.3},
 		"absent and unknown: unchanged":  {0, []detail{position(70)}, 70, 0.1},
 	} {

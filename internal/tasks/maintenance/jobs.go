@@ -9,7 +9,7 @@ import (
 	"github.com/lingo-services/profile/internal/repositories"
 )
 
-// job removes what is due and returns how much it removed, also when it fails.
+// job does what is due and returns how much it removed or judged, also when it fails.
 type job func(ctx context.Context) (removed int64, err error)
 
 func (r *Runner) job(name Job) job {
@@ -22,6 +22,10 @@ func (r *Runner) job(name Job) job {
 		})
 	case IdempotencyKeys:
 		return r.batches(r.pruneKeys)
+	case WatchSessions:
+		return r.batches(r.pruneSessions)
+	case UnjudgedWatches:
+		return r.batches(func(ctx context.Context) (int64, error) { return r.watches.Judge(ctx, r.opts.Batch) })
 	}
 	panic("no job " + name)
 }
@@ -50,6 +54,14 @@ func (r *Runner) emptySlots(ctx context.Context) (emptied int64, err error) {
 func (r *Runner) pruneKeys(ctx context.Context) (removed int64, err error) {
 	err = r.store.Write(ctx, models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
 		removed, err = tx.Idempotency.Prune(ctx, r.opts.Batch)
+		return err
+	})
+	return removed, err
+}
+
+func (r *Runner) pruneSessions(ctx context.Context) (removed int64, err error) {
+	err = r.store.Write(ctx, models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
+		removed, err = tx.WatchLogs.PruneSessions(ctx, r.opts.SessionRetention, r.opts.Batch)
 		return err
 	})
 	return removed, err

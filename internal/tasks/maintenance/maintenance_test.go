@@ -53,12 +53,12 @@ func open(t *testing.T) *house {
 
 // runner keeps what is configured by default; change may change its options.
 func (h *house) runner(inbox maintenance.Inbox, change ...func(*maintenance.Options)) (*maintenance.Runner, *recorder) {
-	opts := maintenance.Options{Interval: patience, EventRetention: 7 * day, InboxRetention: 30 * day, Batch: 3}
+	opts := maintenance.Options{Interval: patience, EventRetention: 7 * day, InboxRetention: 30 * day, SessionRetention: 7 * day, Batch: 3}
 	for _, f := range change {
 		f(&opts)
 	}
 	seen := &recorder{removed: map[maintenance.Job]int64{}, failed: map[maintenance.Job]int{}, succeeded: map[maintenance.Job]int{}}
-	return maintenance.NewRunner(opts, h.Store, inbox, seen, slog.New(slog.NewJSONHandler(io.Discard, nil))), seen
+	return maintenance.NewRunner(opts, h.Store, inbox, h.Watch, seen, slog.New(slog.NewJSONHandler(io.Discard, nil))), seen
 }
 
 // run is one run of a runner that must not fail.
@@ -366,6 +366,47 @@ func TestP25_SizesAreFlat(t *testing.T) {
 	require.LessOrEqual(t, sizes(), full)
 }
 
+// report stores progress of a user in a video of unknown length.
+func (h *house) report(t *testing.T, user models.UserID, video models.VideoID, session string) {
+	t.Helper()
+	_, err := h.Watch.Report(t.Context(), models.Call{Actor: models.UserActor(user), Subject: user}, services.ProgressReport{
+		UserID: user, VideoID: video, PositionSeconds: 600, SessionID: session, Seq: 1,
+	})
+	require.NoError(t, err)
+}
+
+func TestS31_SessionsAreForgottenSevenDaysAfterTheirLastReport(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	user, video := testkit.NewUser(), testkit.NewVideo()
+	for _, session := range []string{"a", "b", "c", "d", "e"} {
+		h.report(t, user, video, session)
+	}
+	require.Equal(t, int64(4), h.rows(t, "watch_sessions"), "the newest is in the row")
+	h.Clock.Advance(7*day - time.Second)
+	require.Zero(t, h.run(t).removed[maintenance.WatchSessions])
+	h.report(t, user, video, "f")
+	h.Clock.Advance(time.Second)
+	require.Equal(t, int64(4), h.run(t).removed[maintenance.WatchSessions], "more than a batch")
+	require.Equal(t, int64(1), h.rows(t, "watch_sessions"))
+	require.Equal(t, int64(1), h.rows(t, "watch_logs"))
+}
+
+func TestS36_ProgressIsJudgedWhenTheLengthArrives(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	video := testkit.NewVideo()
+	for range 5 {
+		h.report(t, testkit.NewUser(), video, "")
+	}
+	require.Zero(t, h.run(t).removed[maintenance.UnjudgedWatches])
+	h.Publish(t, video, func(c *po.VideoChange) { c.DurationMicros = new(int64(1_200_000_000)) })
+	require.Equal(t, int64(5), h.run(t).removed[maintenance.UnjudgedWatches], "more than a batch")
+	require.Zero(t, h.run(t).removed[maintenance.UnjudgedWatches])
+	require.Equal(t, int64(5), testkit.One[int64](t, h.DB, "SELECT unique_watchers FROM profile.video_stats"))
+	h.RequireNoDrift(t)
+}
+
 // broken is an inbox that cannot be pruned.
 type broken struct{}
 
@@ -381,7 +422,9 @@ func TestP25_AFailingJobDoesNotStopTheOthers(t *testing.T) {
 	r, seen := h.runner(broken{})
 	r.RunAll(t.Context())
 	require.Equal(t, map[maintenance.Job]int{maintenance.InboxEvents: 1}, seen.failed)
-	require.Equal(t, map[maintenance.Job]int{maintenance.EventLog: 1, maintenance.IdempotencyKeys: 1}, seen.succeeded)
+	require.Equal(t, map[maintenance.Job]int{
+		maintenance.EventLog: 1, maintenance.IdempotencyKeys: 1, maintenance.WatchSessions: 1, maintenance.UnjudgedWatches: 1,
+	}, seen.succeeded)
 	require.Equal(t, int64(2), seen.removed[maintenance.IdempotencyKeys])
 }
 
@@ -401,7 +444,7 @@ func TestP25_RunsUntilItIsStopped(t *testing.T) {
 
 func TestP25_StopMayComeFirst(t *testing.T) {
 	t.Parallel()
-	r := maintenance.NewRunner(maintenance.Options{}, nil, nil, nil, nil)
+	r := maintenance.NewRunner(maintenance.Options{}, nil, nil, nil, nil, nil)
 	require.NoError(t, r.Stop(t.Context()))
 	require.NoError(t, r.Start(t.Context()))
 }

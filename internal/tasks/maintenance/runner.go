@@ -13,6 +13,7 @@ type Runner struct {
 	opts     Options
 	store    Store
 	inbox    Inbox
+	watches  Watches
 	observer Observer
 	log      *slog.Logger
 
@@ -22,9 +23,9 @@ type Runner struct {
 	started    sync.Once
 }
 
-// NewRunner maintains the tables of store and those of inbox.
-func NewRunner(opts Options, store Store, inbox Inbox, observer Observer, log *slog.Logger) *Runner {
-	return &Runner{opts: opts, store: store, inbox: inbox, observer: observer, log: log, stop: make(chan struct{}), done: make(chan struct{})}
+// NewRunner maintains the tables of store, and those of inbox and watches.
+func NewRunner(opts Options, store Store, inbox Inbox, watches Watches, observer Observer, log *slog.Logger) *Runner {
+	return &Runner{opts: opts, store: store, inbox: inbox, watches: watches, observer: observer, log: log, stop: make(chan struct{}), done: make(chan struct{})}
 }
 
 // Start runs the jobs again and again until Stop and then returns nil. It survives failures of the database.

@@ -654,10 +654,12 @@ type Maintenance struct {
 	EventRetention *durationpb.Duration `protobuf:"bytes,2,opt,name=event_retention,json=eventRetention,proto3" json:"event_retention,omitempty"`
 	// How long processed inbox rows are remembered (S77).
 	InboxRetention *durationpb.Duration `protobuf:"bytes,3,opt,name=inbox_retention,json=inboxRetention,proto3" json:"inbox_retention,omitempty"`
-	// Rows removed by one statement.
-	Batch         int32 `protobuf:"varint,4,opt,name=batch,proto3" json:"batch,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Rows removed or judged by one transaction.
+	Batch int32 `protobuf:"varint,4,opt,name=batch,proto3" json:"batch,omitempty"`
+	// How long the numbers of a playback session are known after its last report (S31).
+	SessionRetention *durationpb.Duration `protobuf:"bytes,5,opt,name=session_retention,json=sessionRetention,proto3" json:"session_retention,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Maintenance) Reset() {
@@ -716,6 +718,13 @@ func (x *Maintenance) GetBatch() int32 {
 		return x.Batch
 	}
 	return 0
+}
+
+func (x *Maintenance) GetSessionRetention() *durationpb.Duration {
+	if x != nil {
+		return x.SessionRetention
+	}
+	return nil
 }
 
 type Features struct {
@@ -847,7 +856,8 @@ func (x *Engagement) GetMaxActivePerType() int64 {
 
 type Watch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long a history row lives after it was last watched (S41).
+	// How long a history row lives after it was last watched (S41): 0 for ever, or a day at least. A row keeps the end it
+	// has until it is reported again.
 	Retention *durationpb.Duration `protobuf:"bytes,1,opt,name=retention,proto3" json:"retention,omitempty"`
 	// How long progress below the threshold is kept aside (S36).
 	UnqualifiedRetention *durationpb.Duration `protobuf:"bytes,2,opt,name=unqualified_retention,json=unqualifiedRetention,proto3" json:"unqualified_retention,omitempty"`
@@ -1891,14 +1901,15 @@ const file_conf_proto_rawDesc = "" +
 	"generation\x12/\n" +
 	"\x14dead_letter_topic_id\x18\a \x01(\tR\x11deadLetterTopicId\x120\n" +
 	"\x0emax_deliveries\x18\b \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x05R\rmaxDeliveries\x12#\n" +
-	"\astreams\x18\t \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x10(\x01R\astreams\"\x97\x02\n" +
+	"\astreams\x18\t \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x10(\x01R\astreams\"\xec\x02\n" +
 	"\vMaintenance\x12D\n" +
 	"\binterval\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
 	"\xaa\x01\a2\x05\x10\x80\xad\xe2\x04R\binterval\x12R\n" +
 	"\x0fevent_retention\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x04\b\x80\xf5$*\x00R\x0eeventRetention\x12L\n" +
 	"\x0finbox_retention\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x0einboxRetention\x12 \n" +
 	"\x05batch\x18\x04 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\x90N(\x01R\x05batch\"\xc4\x01\n" +
+	"\xbaH\a\x1a\x05\x18\x90N(\x01R\x05batch\x12S\n" +
+	"\x11session_retention\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\v\xbaH\b\xaa\x01\x052\x03\b\x90\x1cR\x10sessionRetention\"\xc4\x01\n" +
 	"\bFeatures\x12,\n" +
 	"\x12enable_profile_api\x18\x01 \x01(\bR\x10enableProfileApi\x12%\n" +
 	"\x0epublish_events\x18\x02 \x01(\bR\rpublishEvents\x12/\n" +
@@ -1907,9 +1918,10 @@ const file_conf_proto_rawDesc = "" +
 	"\n" +
 	"Engagement\x12@\n" +
 	"\fvideo_policy\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18R\x05knownR\x06strictR\alenientR\vvideoPolicy\x126\n" +
-	"\x13max_active_per_type\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x10maxActivePerType\"\xaa\x01\n" +
-	"\x05Watch\x12E\n" +
-	"\tretention\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x062\x04\b\x80\xa3\x05R\tretention\x12Z\n" +
+	"\x13max_active_per_type\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x10maxActivePerType\"\x93\x02\n" +
+	"\x05Watch\x12\xad\x01\n" +
+	"\tretention\x18\x01 \x01(\v2\x19.google.protobuf.DurationBt\xbaHq\xba\x01n\n" +
+	"\x0fwatch.retention\x12%must be 0 (for ever) or at least 24 h\x1a4this == duration('0s') || this >= duration('86400s')R\tretention\x12Z\n" +
 	"\x15unqualified_retention\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\n" +
 	"\xbaH\a\xaa\x01\x042\x02\b<R\x14unqualifiedRetention\"/\n" +
 	"\x06Cursor\x12%\n" +
@@ -1996,31 +2008,32 @@ var file_conf_proto_depIdxs = []int32{
 	23, // 27: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
 	23, // 28: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
 	23, // 29: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
-	23, // 30: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
-	23, // 31: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
-	23, // 32: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
-	23, // 33: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
-	23, // 34: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
-	23, // 35: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
-	23, // 36: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
-	23, // 37: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
-	23, // 38: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
-	23, // 39: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
-	23, // 40: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
-	23, // 41: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
-	23, // 42: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
-	23, // 43: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
-	23, // 44: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
-	23, // 45: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
-	23, // 46: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
-	23, // 47: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
-	23, // 48: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
-	23, // 49: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	23, // 30: profile.conf.Maintenance.session_retention:type_name -> google.protobuf.Duration
+	23, // 31: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
+	23, // 32: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
+	23, // 33: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
+	23, // 34: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
+	23, // 35: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
+	23, // 36: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
+	23, // 37: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
+	23, // 38: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
+	23, // 39: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
+	23, // 40: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
+	23, // 41: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
+	23, // 42: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
+	23, // 43: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
+	23, // 44: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
+	23, // 45: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
+	23, // 46: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
+	23, // 47: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
+	23, // 48: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
+	23, // 49: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
+	23, // 50: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_conf_proto_init() }
