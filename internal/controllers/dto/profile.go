@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/gowebpki/jcs"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -264,7 +265,7 @@ func Profile(u vo.User) (*profilev1.Profile, error) {
 		prefs.DailyQuotaMinutes = wrapperspb.Int32(*u.DailyQuotaMinutes)
 		document[pathQuota] = *u.DailyQuotaMinutes
 	}
-	text, err := json.Marshal(document)
+	text, err := canonicalJSON(document)
 	if err != nil {
 		return nil, fmt.Errorf("encode preferences: %w", err)
 	}
@@ -276,6 +277,15 @@ func Profile(u vo.User) (*profilev1.Profile, error) {
 		profile.AvatarUrl = *u.AvatarURL
 	}
 	return profile, nil
+}
+
+// canonicalJSON is the form of RFC 8785.
+func canonicalJSON(document map[string]any) ([]byte, error) {
+	text, err := json.Marshal(document)
+	if err != nil {
+		return nil, err
+	}
+	return jcs.Transform(text)
 }
 
 // Delta encodes changed preferences.
