@@ -156,7 +156,7 @@ func (r *request) instant(field string, t *timestamppb.Timestamp) *time.Time {
 
 // claimed reads when something happened, from the request and the client's clock header (S5).
 func (r *request) claimed(field string, t *timestamppb.Timestamp) models.ClaimedTime {
-	claimed := models.ClaimedTime{OccurredAt: r.instant(field, t), ClientNow: r.clientNow()}
+	claimed := models.ClaimedTime{OccurredAt: r.instant(field, t), ClientNow: r.clientNow(), Field: field}
 	// With the client's clock, only the corrected time can be judged: by ClaimedTime.Effective.
 	if claimed.ClientNow == nil && claimed.OccurredAt != nil && claimed.OccurredAt.Before(models.Earliest) {
 		r.violate(field, "must not be before 2000-01-01")

@@ -1,6 +1,7 @@
 package dto_test
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -228,6 +229,31 @@ func TestS7_NamesArePlainNFC(t *testing.T) {
 }
 
 func second[A, B any](_ A, b B) B { return b }
+
+func TestS7_KeysAMergeDeletesDoNotCount(t *testing.T) {
+	t.Parallel()
+	merge := func(deleted, added int, value string) *profilev1.Preferences {
+		extra := &structpb.Struct{Fields: map[string]*structpb.Value{}}
+		for i := range deleted {
+			extra.Fields[fmt.Sprintf("d%062d", i)] = structpb.NewNullValue()
+		}
+		for i := range added {
+			extra.Fields[fmt.Sprintf("a%d", i)] = structpb.NewStringValue(value)
+		}
+		return &profilev1.Preferences{Extra: extra}
+	}
+	for _, counts := range [][2]int{{40, 40}, {64, 64}, {1, 64}, {400, 0}} {
+		patch, bad := preferences(t, merge(counts[0], counts[1], "x"))
+		require.Empty(t, bad, "%v", counts)
+		require.Len(t, patch.Extra.Values, counts[0]+counts[1])
+	}
+	for _, refused := range []*profilev1.Preferences{merge(0, 65, "x"), merge(40, 65, "x"), merge(40, 17, strings.Repeat("x", 1024))} {
+		_, bad := preferences(t, refused)
+		require.Equal(t, []string{"preferences.extra"}, bad)
+	}
+	_, bad := preferences(t, extraOf("1k", structpb.NewNullValue()))
+	require.Equal(t, []string{"preferences.extra"}, bad, "a key that cannot be there cannot be deleted")
+}
 
 func TestS7_AvatarURLs(t *testing.T) {
 	t.Parallel()

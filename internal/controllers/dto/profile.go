@@ -86,6 +86,7 @@ type patchReader struct {
 
 // read applies S65 and S66. withProfile allows display_name and avatar_url.
 func (p *patchReader) read(mask *fieldmaskpb.FieldMask, withProfile bool) vo.ProfilePatch {
+	p.patch.Extra.Path = p.prefsPrefix + pathExtra
 	paths := p.normalize(mask.GetPaths(), withProfile)
 	if len(mask.GetPaths()) == 0 {
 		paths = p.populated(withProfile)
@@ -189,7 +190,7 @@ func (p *patchReader) readPath(path string, masked bool) {
 			p.patch.DailyQuotaMinutes.Value = &minutes
 		}
 	case pathExtra:
-		p.patch.Extra = vo.ExtraPatch{Replace: masked, Values: p.extra()}
+		p.patch.Extra.Replace, p.patch.Extra.Values = masked, p.extra()
 	default: // extra.<key>
 		key := strings.TrimPrefix(path, pathExtra+".")
 		if p.patch.Extra.Values == nil {
