@@ -62,6 +62,8 @@ type Headers struct {
 	ClientTime     string
 	// Consistency is strong, eventual, or empty for the latter (S90).
 	Consistency string
+	// Repeated names headers that came more than once and have no list.
+	Repeated []string
 }
 
 // request is one call being decoded.
@@ -83,6 +85,9 @@ func (d *Decoder) begin(subject identity.Subject, headers Headers, message proto
 		}
 	case err != nil: // a value that a rule cannot even be evaluated on
 		r.violate("", "cannot be validated")
+	}
+	for _, name := range headers.Repeated {
+		r.violate(name, "must be sent once")
 	}
 	if len(r.violations) == 0 && subject.User == (models.UserID{}) {
 		r.violate("user_id", "is required")
