@@ -258,8 +258,10 @@ func TestS7_KeysAMergeDeletesDoNotCount(t *testing.T) {
 func TestS7_AvatarURLs(t *testing.T) {
 	t.Parallel()
 	const https = "https://cdn.example.com/"
-	good := []string{https, https + "a?b=c#d", "https://192.0.2.1:8443/x", "https://[2001:db8::1]/x", "HTTPS://cdn.example.com/x", "https://localhost/x", "https://cdn.example.com:65535/x", "https://cdn.example.com:1/x",
-		"https://münchen.example/bild", "https://xn--mnchen-3ya.example/x", "https://a_b.example/x", https + "画像/ä.png?q=日本", https + "e\u0301", https + "🦊", https + strings.Repeat("x", 2048-len(https))}
+	good := []string{
+		https, https + "a?b=c#d", "https://192.0.2.1:8443/x", "https://[2001:db8::1]/x", "HTTPS://cdn.example.com/x", "https://localhost/x", "https://cdn.example.com:65535/x", "https://cdn.example.com:1/x",
+		"https://münchen.example/bild", "https://xn--mnchen-3ya.example/x", "https://a_b.example/x", https + "画像/ä.png?q=日本", https + "e\u0301", https + "🦊", https + strings.Repeat("x", 2048-len(https)),
+	}
 	for _, url := range good {
 		patch, bad := profile(t, decoder(t), &profilev1.Profile{AvatarUrl: url})
 		require.Empty(t, bad, url)
