@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -169,19 +170,23 @@ const (
 	keyReplayed    = "idempotency-replayed"
 )
 
-// headers reads the metadata that changes what a call means; a repeated key counts once.
+// headers reads the metadata that changes what a call means. A repeated header of conditions continues its list.
 func headers(ctx context.Context) dto.Headers {
 	md, _ := metadata.FromIncomingContext(ctx)
-	first := func(key string) string {
-		if values := md.Get(key); len(values) > 0 {
-			return values[0]
+	list := func(key string) string { return strings.Join(md.Get(key), ",") }
+	var repeated []string
+	single := func(key string) string {
+		if len(md.Get(key)) > 1 {
+			repeated = append(repeated, key)
 		}
-		return ""
+		return list(key)
 	}
-	return dto.Headers{
-		IdempotencyKey: first(keyIdempotency), IfMatch: first(keyIfMatch), IfNoneMatch: first(keyIfNoneMatch), ClientTime: first(keyClientTime),
-		Consistency: first(keyConsistency),
+	h := dto.Headers{
+		IdempotencyKey: single(keyIdempotency), IfMatch: list(keyIfMatch), IfNoneMatch: list(keyIfNoneMatch), ClientTime: single(keyClientTime),
+		Consistency: single(keyConsistency),
 	}
+	h.Repeated = repeated
+	return h
 }
 
 type malformedKey struct{}

@@ -1,12 +1,14 @@
 package models
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Limits of S5.
 const (
-	maxFuture    = 5 * time.Minute
-	clockOffset  = 2 * time.Second
-	fieldOccured = "occurred_at"
+	maxFuture   = 5 * time.Minute
+	clockOffset = 2 * time.Second
 )
 
 // Earliest is the first time that can be claimed.
@@ -18,6 +20,8 @@ type ClaimedTime struct {
 	OccurredAt *time.Time
 	// ClientNow is the client's clock when it sent the request; nil when it did not say.
 	ClientNow *time.Time
+	// Field is where the request says OccurredAt, as violations name it; empty: occurred_at.
+	Field string
 }
 
 // Effective is the time a command counts from (S5), in microseconds.
@@ -42,11 +46,12 @@ func (c ClaimedTime) Effective(now time.Time) (Effective, error) {
 		}
 	}
 	at = at.UTC().Truncate(time.Microsecond)
+	field := cmp.Or(c.Field, "occurred_at")
 	switch {
 	case at.After(now.Add(maxFuture)):
-		return Effective{}, ErrOccurredAtInFuture.With(Violation{Field: fieldOccured, Description: "must not be more than 5 minutes ahead of the server"})
+		return Effective{}, ErrOccurredAtInFuture.With(Violation{Field: field, Description: "must not be more than 5 minutes ahead of the server"})
 	case at.Before(Earliest):
-		return Effective{}, ErrInvalidArgument.With(Violation{Field: fieldOccured, Description: "must not be before 2000-01-01"})
+		return Effective{}, ErrInvalidArgument.With(Violation{Field: field, Description: "must not be before 2000-01-01"})
 	case at.After(now):
 		at = now
 	}

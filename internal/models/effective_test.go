@@ -96,3 +96,15 @@ func TestS5_RefusedTimes(t *testing.T) {
 		})
 	}
 }
+
+func TestS8_TimesAreNamedByTheFieldTheyCameIn(t *testing.T) {
+	t.Parallel()
+	for _, at := range []time.Time{now.Add(time.Hour), models.Earliest.Add(-time.Second)} {
+		for given, want := range map[string]string{"": "occurred_at", "progress.last_watched_at": "progress.last_watched_at"} {
+			_, err := models.ClaimedTime{OccurredAt: &at, ClientNow: &now, Field: given}.Effective(now)
+			var refused *models.Error
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, want, refused.Violations[0].Field)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package models
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,11 +17,23 @@ func ETag(user UserID, version int64) string {
 // ETagMatches reports whether a condition header (If-Match, If-None-Match) names tag: a list of tags, weak
 // prefixes ignored, or `*`.
 func ETagMatches(header, tag string) bool {
-	for candidate := range strings.SplitSeq(header, ",") {
-		candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")
-		if candidate == "*" || candidate == tag {
-			return true
+	tags := etags(header)
+	return slices.Contains(tags, "*") || slices.Contains(tags, tag)
+}
+
+// SortETags is one spelling of a condition header: what names the same tags becomes the same text.
+func SortETags(header string) string {
+	tags := etags(header)
+	slices.Sort(tags)
+	return strings.Join(slices.Compact(tags), ",")
+}
+
+// etags are the tags of a list, without weak prefixes; empty elements are none.
+func etags(header string) (tags []string) {
+	for tag := range strings.SplitSeq(header, ",") {
+		if tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/"); tag != "" {
+			tags = append(tags, tag)
 		}
 	}
-	return false
+	return tags
 }

@@ -25,15 +25,13 @@ var (
 )
 
 // CheckExtra returns the rules that extra breaks (S7, S66), with fields below prefix; none when it is fine.
-// The object itself is depth 1.
+// The object itself is depth 1. A top-level nil says that its key is not there: it takes no room.
 func CheckExtra(prefix string, extra map[string]any) []Violation {
 	var found []Violation
 	add := func(field, format string, args ...any) {
 		found = append(found, Violation{Field: field, Description: fmt.Sprintf(format, args...)})
 	}
-	if len(extra) > maxExtraKeys {
-		add(prefix, "must have at most %d keys", maxExtraKeys)
-	}
+	kept := make(map[string]any, len(extra))
 	for key, value := range extra {
 		field := prefix + "." + key
 		switch {
@@ -46,11 +44,17 @@ func CheckExtra(prefix string, extra map[string]any) []Violation {
 		if problem := checkValue(value, maxExtraDepth-1); problem != "" {
 			add(field, "%s", problem)
 		}
+		if value != nil {
+			kept[key] = value
+		}
+	}
+	if len(kept) > maxExtraKeys {
+		add(prefix, "must have at most %d keys", maxExtraKeys)
 	}
 	if len(found) > 0 {
 		return found // what is not valid JSON cannot be measured
 	}
-	if jsonSize(extra) > maxExtraBytes {
+	if jsonSize(kept) > maxExtraBytes {
 		add(prefix, "must be at most %d bytes as JSON", maxExtraBytes)
 	}
 	return found

@@ -145,7 +145,7 @@ func TestS72_UpdateBeforeCreateIsKeptAsAPartialRow(t *testing.T) {
 	require.Equal(t, models.NotReady, v.Availability)
 }
 
-func TestS72_TombstoneIsRevivedByAHigherUpdateOnly(t *testing.T) {
+func TestS72_TombstoneIsRevivedByAHigherCreateOrStatusOnly(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	availability := func(changes ...po.VideoChange) models.Availability {
@@ -155,9 +155,18 @@ func TestS72_TombstoneIsRevivedByAHigherUpdateOnly(t *testing.T) {
 	require.Equal(t, models.Deleted, availability(change(po.VideoDeleted, 5)), "delete before create")
 	require.Equal(t, models.Deleted, availability(change(po.VideoCreated, 1, shown("ready", "public"))))
 	require.Equal(t, models.Deleted, availability(change(po.VideoUpdated, 4, shown("published", "public"))))
-	require.Equal(t, models.Available, availability(change(po.VideoUpdated, 6, titled("back"))))
-	require.Equal(t, models.Deleted, availability(change(po.VideoDeleted, 7)))
+	late := func(c *po.VideoChange) {
+		complete(c)
+		c.Status = nil
+	}
+	require.Equal(t, models.Deleted, availability(change(po.VideoUpdated, 6, late)), "everything but a status")
+	require.Equal(t, models.Available, availability(change(po.VideoUpdated, 7, shown("ready", "public"))))
+	require.Equal(t, models.Deleted, availability(change(po.VideoDeleted, 8)))
 	require.Equal(t, models.Deleted, availability(change(po.VideoDeleted, 5)), "the old delete again")
+	require.Equal(t, models.Deleted, availability(change(po.VideoUpdated, 9, late)))
+	require.Equal(t, models.Available, availability(change(po.VideoCreated, 10)), "created again")
+	require.Equal(t, models.Deleted, availability(change(po.VideoUpdated, 11, shown("archived", "public"))))
+	require.Equal(t, models.Available, availability(change(po.VideoUpdated, 12, shown("ready", "public"))), "without an event of deletion")
 }
 
 func TestS73_CreatedWithoutVisibilityLeavesItAlone(t *testing.T) {
@@ -205,6 +214,37 @@ func TestM97_EmptyValuesClearAndAbsentOnesDoNot(t *testing.T) {
 	require.Equal(t, po.Video{VideoID: video(1), Version: 3, Availability: models.Available}, v)
 }
 
+func TestS72_ALateThumbnailDoesNotBringADeletedVideoBack(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	history := []po.VideoChange{
+		change(po.VideoCreated, 1, complete), change(po.VideoDeleted, 3), change(po.VideoUpdated, 4, func(c *po.VideoChange) { c.ThumbnailURL = ptr("late") }),
+	}
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}, {2, 1, 2, 0, 1}} {
+		id := newVideo()
+		for _, i := range order {
+			fold(t, s, about(id, history[i:i+1])...)
+		}
+		v := videosOf(t, s, id)[id]
+		require.Equal(t, models.Deleted, v.Availability, "%v", order)
+		require.Equal(t, "late", *v.ThumbnailURL)
+	}
+}
+
+func TestS73_StatusAndVisibilityCompareWithoutCase(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for said, want := range map[[2]string]models.Availability{
+		{"READY", "PUBLIC"}: models.Available, {"Published", "Unlisted"}: models.Available, {"ready", "Private"}: models.Private,
+		{"READY", "FRIENDS"}: models.Private, {"Processing", "Public"}: models.NotReady, {"Invented", "public"}: models.NotReady,
+		{"Deleted", "public"}: models.Deleted, {"ARCHIVED", "PRIVATE"}: models.Deleted,
+	} {
+		id := newVideo()
+		fold(t, s, about(id, []po.VideoChange{change(po.VideoCreated, 1, shown(said[0], said[1]))})...)
+		require.Equal(t, want, videosOf(t, s, id)[id].Availability, "%v", said)
+	}
+}
+
 // The columns are visibilities, the rows statuses; "-" was never said. What the catalog may invent later is
 // not shown until we know it.
 func TestS21_AvailabilityOfEveryStatusAndVisibility(t *testing.T) {
@@ -244,7 +284,7 @@ func TestS21_AvailabilityOfEveryStatusAndVisibility(t *testing.T) {
 			fold(t, s, created, stub, tombstone, revived,
 				po.VideoChange{VideoID: tombstone.VideoID, Kind: po.VideoDeleted, Version: 2},
 				po.VideoChange{VideoID: revived.VideoID, Kind: po.VideoDeleted, Version: 2},
-				po.VideoChange{VideoID: revived.VideoID, Kind: po.VideoUpdated, Version: 3})
+				po.VideoChange{VideoID: revived.VideoID, Kind: po.VideoCreated, Version: 3})
 			videos := videosOf(t, s, created.VideoID, stub.VideoID, tombstone.VideoID, revived.VideoID)
 			require.Equal(t, row[i], videos[created.VideoID].Availability, "%s %s", status, visibility)
 			require.Equal(t, ofStub, videos[stub.VideoID].Availability, "%s %s, update only", status, visibility)

@@ -4,10 +4,11 @@ SELECT * FROM profile.users WHERE user_id = @user_id;
 -- name: LockProfile :one
 SELECT * FROM profile.users WHERE user_id = @user_id FOR UPDATE;
 
--- No row: somebody created it first.
+-- No row: somebody created it first. One reading of the clock, so that both times are the same.
 -- name: CreateProfile :one
-INSERT INTO profile.users (user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra)
-VALUES (@user_id, @display_name, @avatar_url, @learning_goal, @daily_quota_minutes, (@extra::text)::jsonb)
+INSERT INTO profile.users (user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra, created_at, updated_at)
+SELECT @user_id, @display_name, @avatar_url, @learning_goal, @daily_quota_minutes, (@extra::text)::jsonb, clock.now, clock.now
+FROM (SELECT profile.clock_now() AS now) AS clock
 ON CONFLICT (user_id) DO NOTHING
 RETURNING *;
 

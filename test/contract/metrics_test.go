@@ -116,7 +116,7 @@ func TestM133_WorkersShowWhatTheyDo(t *testing.T) {
 	for _, name := range []string{
 		"profile_outbox_lag_seconds", "outbox_backlog", "profile_outbox_outstanding", "profile_outbox_blocked_keys", "profile_outbox_broker_failures_total",
 		"profile_inbox_lag_seconds", "catalog_inbox_batch_size", "catalog_inbox_apply_duration_seconds", "catalog_inbox_nacks_total",
-		"catalog_inbox_ack_failures_total", "profile_maintenance_removed_total", "profile_maintenance_failures_total",
+		"catalog_inbox_ack_failures_total", "catalog_inbox_field_faults_total", "profile_maintenance_removed_total", "profile_maintenance_failures_total",
 	} {
 		require.NotEmpty(t, seen[name], name)
 	}

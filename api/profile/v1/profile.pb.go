@@ -415,7 +415,8 @@ type UpdateProfileRequest struct {
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// Unset: apply to whatever is current. 0: the profile must not exist yet.
 	ExpectedProfileVersion *wrapperspb.Int64Value `protobuf:"bytes,4,opt,name=expected_profile_version,json=expectedProfileVersion,proto3" json:"expected_profile_version,omitempty"`
-	// 1-128 visible ASCII characters; metadata `x-md-idempotency-key` is the same thing.
+	// 1-128 visible ASCII characters; metadata `x-md-idempotency-key` is the same thing. Another spelling of the same
+	// request (case of ids, order of a mask, the default of an absent field) is the same request.
 	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1819,10 +1820,12 @@ type Profile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Output only, lower case.
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// 1-64 code points after NFC and trimming; no control or bidirectional-override characters. ” only in
-	// a profile that was created by setting preferences.
+	// 1-64 code points after NFC and trimming, at least one of which is seen (not format, filler, blank, unassigned or
+	// combining); no control or bidirectional-override characters. ” only in a profile that was created by setting
+	// preferences.
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// Absolute https URL of at most 2048 bytes; ” when there is none. Never fetched by this service.
+	// Absolute https URL of at most 2048 bytes, its host without empty labels, its port 1-65535, no control, bidirectional
+	// or invisible character; ” when there is none. Never fetched by this service.
 	AvatarUrl string `protobuf:"bytes,3,opt,name=avatar_url,json=avatarUrl,proto3" json:"avatar_url,omitempty"`
 	// Output only. Starts at 1, +1 exactly when stored content changes.
 	ProfileVersion int64        `protobuf:"varint,4,opt,name=profile_version,json=profileVersion,proto3" json:"profile_version,omitempty"`
@@ -1831,7 +1834,7 @@ type Profile struct {
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Output only.
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	// Output only: preferences as one canonical JSON object, keys sorted, learning_goal and
+	// Output only: preferences as one JSON object in the canonical form of RFC 8785, learning_goal and
 	// daily_quota_minutes beside the keys of extra.
 	PreferencesJson string `protobuf:"bytes,8,opt,name=preferences_json,json=preferencesJson,proto3" json:"preferences_json,omitempty"`
 	unknownFields   protoimpl.UnknownFields
@@ -1933,7 +1936,8 @@ type Preferences struct {
 	DailyQuotaMinutes *wrapperspb.Int32Value `protobuf:"bytes,2,opt,name=daily_quota_minutes,json=dailyQuotaMinutes,proto3" json:"daily_quota_minutes,omitempty"`
 	// Settings this service only keeps: at most 16 KiB as JSON, 5 levels (extra itself is the first), 64
 	// top-level keys matching ^[A-Za-z][A-Za-z0-9_.-]{0,63}$ other than the typed fields above, no U+0000,
-	// finite numbers. Without a mask it is merged per top-level key and JSON null deletes the key.
+	// finite numbers. Without a mask it is merged per top-level key and JSON null deletes the key; size and number of keys
+	// are those of the result.
 	Extra         *structpb.Struct `protobuf:"bytes,99,opt,name=extra,proto3" json:"extra,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

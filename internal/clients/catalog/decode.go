@@ -3,6 +3,7 @@ package catalog
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +36,9 @@ type Event = po.CatalogEvent
 
 // Decode reads a message of topic catalog.video.events. Which payload is there decides the type, whatever
 // event_type says. The id is the payload's, or the attribute's when the payload has none. Statuses of media and
-// analysis, difficulty, summary, tags and subtitles are not kept. Errors: *PoisonError, *UnknownTypeError; the
-// event then holds what could be read before.
+// analysis, difficulty, summary, tags and subtitles are not kept. A field that we cannot keep is left out, or hides the
+// video when it says who may see it; what is not about the right video and version is an error. Errors: *PoisonError,
+// *UnknownTypeError; the event then holds what could be read before.
 func Decode(data []byte, attributes map[string]string) (Event, error) {
 	var m videov1.Event
 	if err := proto.Unmarshal(data, &m); err != nil {
@@ -58,6 +60,7 @@ func Decode(data []byte, attributes map[string]string) (Event, error) {
 	if r.err != nil {
 		return e, r.err
 	}
+	e.Dropped, e.Unknown = r.dropped, r.unknown
 	return e, nil
 }
 
@@ -86,10 +89,11 @@ func moment(texts ...string) time.Time {
 	return time.Time{}
 }
 
-// reader collects fields; the first that breaks its rule is the error.
+// reader collects fields; the first of those that an event cannot do without and that breaks its rule is the error.
 type reader struct {
-	event *videov1.Event
-	err   error
+	event            *videov1.Event
+	err              error
+	dropped, unknown []string
 }
 
 func (r *reader) refuse(field, format string, args ...any) {
@@ -138,17 +142,17 @@ func (r *reader) change(payload string, kind po.ChangeKind, videoID string, vers
 func (r *reader) created(v *videov1.VideoCreated) po.VideoChange {
 	c := r.change("created", po.VideoCreated, v.GetVideoId(), v.GetVersion())
 	if v.GetUploaderId() != "" {
-		uploader, err := models.ParseUserID(v.GetUploaderId())
-		if err != nil {
-			r.refuse("created.uploader_id", "%v", err)
+		if uploader, err := models.ParseUserID(v.GetUploaderId()); err == nil {
+			c.UploaderID = &uploader
+		} else {
+			r.drop("created.uploader_id")
 		}
-		c.UploaderID = &uploader
 	}
 	c.Title = r.text("created.title", said(v.GetTitle()), MaxTitle)
 	c.Description = r.text("created.description", v.Description, MaxDescription)
 	c.DurationMicros = r.duration("created.duration_micros", v.DurationMicros)
 	c.PublishedAt = r.time("created.published_at", v.PublishedAt)
-	c.Status = r.text("created.status", said(v.GetStatus()), MaxStatus)
+	c.Status = r.word("created.status", said(v.GetStatus()), statuses)
 	return c
 }
 
@@ -165,11 +169,11 @@ func (r *reader) updated(v *videov1.VideoUpdated) po.VideoChange {
 	c.Title = r.text("updated.title", v.Title, MaxTitle)
 	c.Description = r.text("updated.description", v.Description, MaxDescription)
 	c.DurationMicros = r.duration("updated.duration_micros", v.DurationMicros)
-	c.Status = r.text("updated.status", v.Status, MaxStatus)
+	c.Status = r.word("updated.status", v.Status, statuses)
 	c.ThumbnailURL = r.text("updated.thumbnail_url", v.ThumbnailUrl, MaxURL)
 	c.HLSMasterPlaylist = r.text("updated.hls_master_playlist", v.HlsMasterPlaylist, MaxURL)
 	c.PublishedAt = r.time("updated.published_at", v.PublishedAt)
-	c.VisibilityStatus = r.text("updated.visibility_status", v.VisibilityStatus, MaxStatus)
+	c.VisibilityStatus = r.word("updated.visibility_status", v.VisibilityStatus, visibilities)
 	return c
 }
 
@@ -177,20 +181,46 @@ func (r *reader) deleted(v *videov1.VideoDeleted) po.VideoChange {
 	return r.change("deleted", po.VideoDeleted, v.GetVideoId(), v.GetVersion())
 }
 
+func (r *reader) drop(field string) { r.dropped = append(r.dropped, field) }
+
 func (r *reader) text(field string, value *string, limit int) *string {
-	switch {
-	case value == nil:
-	case len(*value) > limit:
-		r.refuse(field, "%d bytes, at most %d", len(*value), limit)
-	case strings.ContainsRune(*value, 0):
-		r.refuse(field, "contains NUL")
+	if value != nil && !isStorable(*value, limit) {
+		r.drop(field)
+		return nil
+	}
+	return value
+}
+
+func isStorable(text string, limit int) bool {
+	return len(text) <= limit && !strings.ContainsRune(text, 0)
+}
+
+// The words that decide who may see a video, in lower case; profile.availability_of says what each means (S21).
+var (
+	statuses     = []string{"ready", "published", "pending_upload", "processing", "deleted", "archived", "rejected", "failed"}
+	visibilities = []string{"public", "unlisted", "private"}
+)
+
+// Unreadable stands for a status or visibility that cannot be stored: dropping it could show what was to be hidden.
+const Unreadable = "unreadable"
+
+// word reads a status or visibility; empty text clears it.
+func (r *reader) word(field string, value *string, known []string) *string {
+	if value == nil || *value == "" || slices.Contains(known, strings.ToLower(*value)) {
+		return value
+	}
+	r.unknown = append(r.unknown, field)
+	if !isStorable(*value, MaxStatus) {
+		unreadable := Unreadable
+		return &unreadable
 	}
 	return value
 }
 
 func (r *reader) duration(field string, micros *int64) *int64 {
 	if micros != nil && (*micros < 0 || *micros > MaxDuration.Microseconds()) {
-		r.refuse(field, "%d, must be between 0 and %d", *micros, MaxDuration.Microseconds())
+		r.drop(field)
+		return nil
 	}
 	return micros
 }
@@ -206,7 +236,8 @@ func (r *reader) time(field string, text *string) *time.Time {
 	at, err := time.Parse(time.RFC3339Nano, *text)
 	at = at.UTC().Truncate(time.Microsecond)
 	if err != nil || at.Year() < 1 || at.Year() > 9999 {
-		r.refuse(field, "not an RFC 3339 time of the years 1 to 9999")
+		r.drop(field)
+		return nil
 	}
 	return &at
 }

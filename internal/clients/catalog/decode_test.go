@@ -126,20 +126,12 @@ func TestS73_PoisonNamesTheField(t *testing.T) {
 		return created(func(e *videov1.Event, v *videov1.VideoCreated) { e.Version = 0; f(v) })
 	}
 	for field, event := range map[string]*videov1.Event{
-		"event_id":                  envelope(func(e *videov1.Event) { e.EventId = "{" + eventID + "}" }),
-		"aggregate_id":              envelope(func(e *videov1.Event) { e.AggregateId = uploaderID }),
-		"version":                   envelope(func(e *videov1.Event) { e.Version = 4 }),
-		"created.version":           video(func(v *videov1.VideoCreated) { v.Version = 0 }),
-		"created.video_id":          video(func(v *videov1.VideoCreated) { v.VideoId = "" }),
-		"created.uploader_id":       video(func(v *videov1.VideoCreated) { v.UploaderId = "u" }),
-		"created.title":             video(func(v *videov1.VideoCreated) { v.Title = "a\x00" }),
-		"created.description":       video(func(v *videov1.VideoCreated) { v.Description = new(strings.Repeat("a", catalog.MaxDescription+1)) }),
-		"created.duration_micros":   video(func(v *videov1.VideoCreated) { v.DurationMicros = new(int64(-1)) }),
-		"created.published_at":      video(func(v *videov1.VideoCreated) { v.PublishedAt = new("9999-12-31T23:59:59-01:00") }),
-		"created.status":            video(func(v *videov1.VideoCreated) { v.Status = strings.Repeat("a", catalog.MaxStatus+1) }),
-		"updated.thumbnail_url":     updated(func(v *videov1.VideoUpdated) { v.ThumbnailUrl = new(strings.Repeat("a", catalog.MaxURL+1)) }),
-		"updated.version":           updated(func(v *videov1.VideoUpdated) { v.Version = -1 }),
-		"updated.visibility_status": updated(func(v *videov1.VideoUpdated) { v.VisibilityStatus = new("\x00") }),
+		"event_id":         envelope(func(e *videov1.Event) { e.EventId = "{" + eventID + "}" }),
+		"aggregate_id":     envelope(func(e *videov1.Event) { e.AggregateId = uploaderID }),
+		"version":          envelope(func(e *videov1.Event) { e.Version = 4 }),
+		"created.version":  video(func(v *videov1.VideoCreated) { v.Version = 0 }),
+		"created.video_id": video(func(v *videov1.VideoCreated) { v.VideoId = "" }),
+		"updated.version":  updated(func(v *videov1.VideoUpdated) { v.Version = -1 }),
 	} {
 		t.Run(field, func(t *testing.T) {
 			t.Parallel()
@@ -161,6 +153,46 @@ func TestS73_PoisonNamesTheField(t *testing.T) {
 	broken := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "\xff")
 	_, err = catalog.Decode(broken, nil)
 	require.ErrorContains(t, err, "payload", "text that is not UTF-8")
+}
+
+func TestS73_AFieldThatCannotBeKeptIsDropped(t *testing.T) {
+	t.Parallel()
+	long, nul := strings.Repeat("a", catalog.MaxDescription+1), "a\x00"
+	got, err := decode(t, created(func(_ *videov1.Event, v *videov1.VideoCreated) {
+		v.UploaderId, v.Title, v.Description, v.DurationMicros, v.PublishedAt = "u", nul, &long, new(int64(-1)), new("9999-12-31T23:59:59-01:00")
+	}), nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"created.uploader_id", "created.title", "created.description", "created.duration_micros", "created.published_at"}, got.Dropped)
+	require.Empty(t, got.Unknown)
+	require.Equal(t, po.VideoChange{VideoID: got.Change.VideoID, Kind: po.VideoCreated, Version: 3, Status: new("published")}, got.Change)
+
+	got, err = decode(t, updated(func(v *videov1.VideoUpdated) {
+		v.Title, v.Description, v.DurationMicros, v.ThumbnailUrl, v.HlsMasterPlaylist = &long, &nul, new(catalog.MaxDuration.Microseconds()+1), &long, &nul
+		v.PublishedAt, v.VisibilityStatus, v.Status = new("2026-11-26"), new("private"), new("READY")
+	}), nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"updated.title", "updated.description", "updated.duration_micros", "updated.thumbnail_url", "updated.hls_master_playlist", "updated.published_at",
+	}, got.Dropped)
+	require.Empty(t, got.Unknown)
+	require.Equal(t, po.VideoChange{VideoID: got.Change.VideoID, Kind: po.VideoUpdated, Version: 4, VisibilityStatus: new("private"), Status: new("READY")}, got.Change)
+}
+
+func TestS73_UnknownWordsAreKeptToHide(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{
+		"friends": "friends", " public": " public", "öffentlich": "öffentlich", "a\x00": catalog.Unreadable, strings.Repeat("a", catalog.MaxStatus+1): catalog.Unreadable,
+	} {
+		got, err := decode(t, updated(func(v *videov1.VideoUpdated) { v.Status, v.VisibilityStatus = &said, &said }), nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{"updated.status", "updated.visibility_status"}, got.Unknown)
+		require.Empty(t, got.Dropped)
+		require.Equal(t, []*string{&want, &want}, []*string{got.Change.Status, got.Change.VisibilityStatus})
+		got, err = decode(t, created(func(_ *videov1.Event, v *videov1.VideoCreated) { v.Status = said }), nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{"created.status"}, got.Unknown)
+		require.Equal(t, &want, got.Change.Status)
+	}
 }
 
 func TestS73_AnUnknownTypeIsNotPoison(t *testing.T) {

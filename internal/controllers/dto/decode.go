@@ -62,6 +62,8 @@ type Headers struct {
 	ClientTime     string
 	// Consistency is strong, eventual, or empty for the latter (S90).
 	Consistency string
+	// Repeated names headers that came more than once and have no list.
+	Repeated []string
 }
 
 // request is one call being decoded.
@@ -83,6 +85,9 @@ func (d *Decoder) begin(subject identity.Subject, headers Headers, message proto
 		}
 	case err != nil: // a value that a rule cannot even be evaluated on
 		r.violate("", "cannot be validated")
+	}
+	for _, name := range headers.Repeated {
+		r.violate(name, "must be sent once")
 	}
 	if len(r.violations) == 0 && subject.User == (models.UserID{}) {
 		r.violate("user_id", "is required")
@@ -181,7 +186,7 @@ func (r *request) bound(field string, t *timestamppb.Timestamp) *time.Time {
 
 // claimed reads when something happened, from the request and the client's clock header (S5).
 func (r *request) claimed(field string, t *timestamppb.Timestamp) models.ClaimedTime {
-	claimed := models.ClaimedTime{OccurredAt: r.instant(field, t), ClientNow: r.clientNow()}
+	claimed := models.ClaimedTime{OccurredAt: r.instant(field, t), ClientNow: r.clientNow(), Field: field}
 	// With the client's clock, only the corrected time can be judged: by ClaimedTime.Effective.
 	if claimed.ClientNow == nil && claimed.OccurredAt != nil && claimed.OccurredAt.Before(models.Earliest) {
 		r.violate(field, "must not be before 2000-01-01")

@@ -20,7 +20,9 @@ func (d *Decoder) MutateFavorite(s identity.Subject, h Headers, req *profilev1.M
 		Active:  req.GetAction() == profilev1.FavoriteAction_FAVORITE_ACTION_ADD,
 		Claimed: r.claimed("occurred_at", req.GetOccurredAt()),
 	}
-	return r.write(req.GetIdempotencyKey()), cmd, r.err()
+	asked := cmd
+	asked.Claimed = dated(cmd.Claimed)
+	return r.write(req.GetIdempotencyKey(), asked), cmd, r.err()
 }
 
 // BatchQueryFavorite decodes the ids asked for.

@@ -2,10 +2,9 @@ package dto
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"regexp"
-
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
+	"time"
 
 	"github.com/lingo-services/profile/internal/models"
 )
@@ -17,9 +16,9 @@ const (
 
 var visibleASCII = regexp.MustCompile(`^[!-~]{1,128}$`)
 
-// write is a call with side effects: with the idempotency key of field or header, and the fingerprint of
-// the request without its key (S85). The client's clock is not part of what was asked.
-func (r *request) write(field string) models.Call {
+// write is a call with side effects: with the idempotency key of field or header, and the fingerprint of asked (S85),
+// which is what was decoded, so that every spelling of a request has the same one. Call it last.
+func (r *request) write(field string, asked any) models.Call {
 	call := r.read()
 	header := r.headers.IdempotencyKey
 	switch {
@@ -32,25 +31,27 @@ func (r *request) write(field string) models.Call {
 	default:
 		call.IdempotencyKey = header
 	}
-	if call.IdempotencyKey != "" {
-		call.Fingerprint = r.fingerprint()
+	if call.IdempotencyKey != "" && len(r.violations) == 0 {
+		call.Fingerprint = r.fingerprint(asked)
 	}
 	return call
 }
 
-// fingerprint is over the canonical request: key and user removed (both are in the scope), conditions in.
-func (r *request) fingerprint() [32]byte {
-	canonical := proto.Clone(r.message)
-	m := canonical.ProtoReflect()
-	for _, name := range []protoreflect.Name{fieldIdempotencyKey, "user_id"} {
-		if field := m.Descriptor().Fields().ByName(name); field != nil {
-			m.Clear(field)
-		}
-	}
-	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(canonical)
+// fingerprint needs no name of the method: that is in the scope of the key.
+func (r *request) fingerprint(asked any) [32]byte {
+	text, err := json.Marshal(asked) // fields in their order, keys of maps sorted
 	if err != nil {
 		r.violate("", "cannot be encoded")
 	}
-	text = append(text, "\x00if-match:"+r.headers.IfMatch...)
-	return sha256.Sum256(append([]byte(m.Descriptor().FullName()), text...))
+	return sha256.Sum256(text)
+}
+
+// dated is what a request asks for by c: the time in the precision that is stored, in whichever field it came. The
+// client's clock is another one with every try.
+func dated(c models.ClaimedTime) models.ClaimedTime {
+	if c.OccurredAt == nil {
+		return models.ClaimedTime{}
+	}
+	at := c.OccurredAt.Truncate(time.Microsecond)
+	return models.ClaimedTime{OccurredAt: &at}
 }

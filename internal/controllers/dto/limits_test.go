@@ -1,6 +1,7 @@
 package dto_test
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -182,10 +183,85 @@ func TestS7_DisplayNames(t *testing.T) {
 	}
 }
 
+func TestS7_ANameIsSeen(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"zero width space": "\u200b", "Hangul filler": "\u3164", "braille blank": "\u2800", "soft hyphen": "\u00ad", "joiners": "\u200d\u200c",
+		"Hangul initial filler": "\u115f", "Hangul medial filler": "\u1160", "halfwidth filler": "\uffa0", "byte order mark": "\ufeff",
+		"tag letters": "\U000e0041\U000e007f", "variation selector": "\ufe0f", "accent alone": "\u0301", "accent after a blank": " \u0301",
+		"grapheme joiner": "\u034f", "Mongolian separator": "\u180e", "word joiner": "\u2060", "null notehead": "\U0001d159",
+		"unassigned": "\u0378", "noncharacter": "\U0010ffff", "full blank of hieroglyphs": "\U00013441", "enclosing circle": "\u20dd",
+		"several kinds": "\u3164\u200b \u2800\u0301",
+	} {
+		_, bad := profile(t, decoder(t), &profilev1.Profile{DisplayName: text})
+		require.Equal(t, []string{"profile.display_name"}, bad, name)
+	}
+	for _, text := range []string{
+		"x\u0323", "👍🏽", "—", "٠", "क्षि", "\u2800A", "A\u200b", "ㅤ이름", "☃\ufe0f", "£", "\u0e01\u0e33", "1\ufe0f\u20e3",
+	} {
+		patch, bad := profile(t, decoder(t), &profilev1.Profile{DisplayName: text})
+		require.Empty(t, bad, "%q", text)
+		require.Equal(t, text, patch.DisplayName.Value)
+	}
+}
+
+// Go's normaliser adds U+034F after 30 marks, and orders and composes no further than that.
+func TestS7_NamesArePlainNFC(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"a" + strings.Repeat("\u0301", 40):            "á" + strings.Repeat("\u0301", 39),
+		"a" + strings.Repeat("\u0301", 35) + "\u0323": "ạ" + strings.Repeat("\u0301", 35),
+		strings.Repeat("\u0301", 31) + "x":            strings.Repeat("\u0301", 31) + "x",
+		"\u1112\u1161\u11ab\u1100\u1173\u11af":        "한글",
+		"\uac00\u11a8":                                "각",
+		"\u0958":                                      "\u0915\u093c",
+		"Å":                                           "Å",
+		"e\u0302\u0301":                               "ế",
+		"a\u034f\u0301":                               "a\u034f\u0301",
+		"q\u0307\u0323":                               "q\u0323\u0307",
+		"\U0001d15e":                                  "\U0001d157\U0001d165",
+	} {
+		patch, bad := profile(t, decoder(t), &profilev1.Profile{DisplayName: text})
+		require.Empty(t, bad, "%q", text)
+		require.Equal(t, want, patch.DisplayName.Value, "%q", text)
+	}
+	require.Equal(t, []string{"profile.display_name"}, second(profile(t, decoder(t), &profilev1.Profile{DisplayName: "x" + strings.Repeat("\u0301", 64)})))
+}
+
+func second[A, B any](_ A, b B) B { return b }
+
+func TestS7_KeysAMergeDeletesDoNotCount(t *testing.T) {
+	t.Parallel()
+	merge := func(deleted, added int, value string) *profilev1.Preferences {
+		extra := &structpb.Struct{Fields: map[string]*structpb.Value{}}
+		for i := range deleted {
+			extra.Fields[fmt.Sprintf("d%062d", i)] = structpb.NewNullValue()
+		}
+		for i := range added {
+			extra.Fields[fmt.Sprintf("a%d", i)] = structpb.NewStringValue(value)
+		}
+		return &profilev1.Preferences{Extra: extra}
+	}
+	for _, counts := range [][2]int{{40, 40}, {64, 64}, {1, 64}, {400, 0}} {
+		patch, bad := preferences(t, merge(counts[0], counts[1], "x"))
+		require.Empty(t, bad, "%v", counts)
+		require.Len(t, patch.Extra.Values, counts[0]+counts[1])
+	}
+	for _, refused := range []*profilev1.Preferences{merge(0, 65, "x"), merge(40, 65, "x"), merge(40, 17, strings.Repeat("x", 1024))} {
+		_, bad := preferences(t, refused)
+		require.Equal(t, []string{"preferences.extra"}, bad)
+	}
+	_, bad := preferences(t, extraOf("1k", structpb.NewNullValue()))
+	require.Equal(t, []string{"preferences.extra"}, bad, "a key that cannot be there cannot be deleted")
+}
+
 func TestS7_AvatarURLs(t *testing.T) {
 	t.Parallel()
 	const https = "https://cdn.example.com/"
-	good := []string{https, https + "a?b=c#d", "https://192.0.2.1:8443/x", "https://[2001:db8::1]/x", "HTTPS://cdn.example.com/x", https + strings.Repeat("x", 2048-len(https))}
+	good := []string{
+		https, https + "a?b=c#d", "https://192.0.2.1:8443/x", "https://[2001:db8::1]/x", "HTTPS://cdn.example.com/x", "https://localhost/x", "https://cdn.example.com:65535/x", "https://cdn.example.com:1/x",
+		"https://münchen.example/bild", "https://xn--mnchen-3ya.example/x", "https://a_b.example/x", https + "画像/ä.png?q=日本", https + "e\u0301", https + "🦊", https + strings.Repeat("x", 2048-len(https)),
+	}
 	for _, url := range good {
 		patch, bad := profile(t, decoder(t), &profilev1.Profile{AvatarUrl: url})
 		require.Empty(t, bad, url)
@@ -196,6 +272,11 @@ func TestS7_AvatarURLs(t *testing.T) {
 		"https:cdn.example.com", "https://user:pass@cdn.example.com/", "https://user@cdn.example.com/", "javascript:alert(1)", "data:image/png;base64,AA",
 		"file:///etc/passwd", "https://:443/x", https + "a b", https + "a\nb", https + "a\x00b", " " + https, https + "%zz", "https://[::1/x",
 		https + strings.Repeat("x", 2049-len(https)),
+		"https://example.org:99999/a", "https://example.org:65536/a", "https://example.org:0/a", "https://example.org:/a", "https://[2001:db8::1]:70000/x",
+		"https://ex..org/a", "https://.example.org/a", "https://example.org./a", "https://./a", "https://example.org..:443/a", "https://ex。.org/a",
+		"https://" + strings.Repeat("x", 64) + ".org/a", https + "a\u202eb", https + "a\u2066b", https + "a\u200bb", https + "a\u200fb", https + "a\u00adb",
+		https + "a?b=\u2800", https + "#\u3164", https + "a\ufeff", https + "a\ufe0f", https + "a\u2028", https + "a\u0378", "https://ex\u200bample.org/a",
+		"https://ex%E2%80%8Bample.org/a", "https://ex\u202eample.org/a", "https://xn--a/",
 	} {
 		_, bad := profile(t, decoder(t), &profilev1.Profile{AvatarUrl: url})
 		require.Equal(t, []string{"profile.avatar_url"}, bad, "%q", url)

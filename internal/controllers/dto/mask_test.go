@@ -2,6 +2,7 @@ package dto_test
 
 import (
 	"encoding/json"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -180,18 +181,17 @@ func TestS85_FieldAndHeaderAreTheSameKey(t *testing.T) {
 
 func TestS85_FingerprintIsOfWhatWasAsked(t *testing.T) {
 	t.Parallel()
-	fingerprint := func(h dto.Headers, change func(*profilev1.MutateFavoriteRequest)) [32]byte {
+	of := func(h dto.Headers, change func(*profilev1.MutateFavoriteRequest)) [32]byte {
 		h.IdempotencyKey = "k"
 		call, _, err := decoder(t).MutateFavorite(self, h, favorite(change))
 		require.NoError(t, err)
 		return call.Fingerprint
 	}
-	plain := fingerprint(none, nil)
-	require.Equal(t, plain, fingerprint(none, func(r *profilev1.MutateFavoriteRequest) { r.IdempotencyKey = "k" }))
-	require.Equal(t, plain, fingerprint(none, func(r *profilev1.MutateFavoriteRequest) { r.UserId = me.String() }), "self, named or not")
-	require.Equal(t, plain, fingerprint(dto.Headers{ClientTime: "2030-01-02T03:04:05Z"}, nil), "the client's clock is not asked for")
-	require.NotEqual(t, plain, fingerprint(dto.Headers{IfMatch: `"x"`}, nil))
-	require.NotEqual(t, plain, fingerprint(none, func(r *profilev1.MutateFavoriteRequest) {
+	plain := of(none, nil)
+	require.Equal(t, plain, of(none, func(r *profilev1.MutateFavoriteRequest) { r.IdempotencyKey = "k" }))
+	require.Equal(t, plain, of(none, func(r *profilev1.MutateFavoriteRequest) { r.UserId = me.String() }), "self, named or not")
+	require.Equal(t, plain, of(dto.Headers{ClientTime: "2030-01-02T03:04:05Z"}, nil), "the client's clock is not asked for")
+	require.NotEqual(t, plain, of(none, func(r *profilev1.MutateFavoriteRequest) {
 		r.Action = profilev1.FavoriteAction_FAVORITE_ACTION_REMOVE
 	}))
 	call, _, err := decoder(t).MutateFavorite(self, none, favorite(nil))
@@ -199,20 +199,57 @@ func TestS85_FingerprintIsOfWhatWasAsked(t *testing.T) {
 	require.Zero(t, call.Fingerprint, "no key, no fingerprint")
 }
 
-func TestProfileOnTheWireHasCanonicalPreferences(t *testing.T) {
+// The sample of RFC 8785, 3.2.2 to 3.2.4, and its appendix B for numbers.
+func TestPreferencesJSONIsCanonical(t *testing.T) {
 	t.Parallel()
+	canonical := func(user vo.User) string {
+		p, err := dto.Profile(user)
+		require.NoError(t, err)
+		return p.GetPreferencesJson()
+	}
+	holding := func(extra map[string]any) vo.User {
+		user := vo.User{UserID: me, Version: 3}
+		user.Extra = extra
+		return user
+	}
+	for text, document := range map[string]string{
+		`{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"€$\u000f\nA'B\"\\\\\"/"}`: `{
+			"numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001],
+			"string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/", "literals": [null, true, false]}`,
+		"{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\u0080\":\"Control\",\"ö\":\"Latin Small Letter O With Diaeresis\",\"€\":\"Euro Sign\",\"😀\":\"Emoji: Grinning Face\",\"\ufb33\":\"Hebrew Letter Dalet With Dagesh\"}": `{
+			"\u20ac": "Euro Sign", "\r": "Carriage Return", "\ufb33": "Hebrew Letter Dalet With Dagesh", "1": "One",
+			"\ud83d\ude00": "Emoji: Grinning Face", "\u0080": "Control", "\u00f6": "Latin Small Letter O With Diaeresis"}`,
+		"{\"k\":\"<a href='&'>\u2028\u2029\u007f\"}": `{"k": "\u003ca href='&'\u003e\u2028\u2029\u007f"}`,
+		`{"k":"\b\t\n\f\r\u0001\u001f"}`:             `{"k": "\u0008\u0009\u000a\u000c\u000d\u0001\u001F"}`,
+		"{\"a\":\"A\u030a\",\"b\":{}}":               `{"b": {}, "a": "A\u030a"}`,
+	} {
+		var extra map[string]any
+		require.NoError(t, json.Unmarshal([]byte(document), &extra))
+		require.Equal(t, text, canonical(holding(extra)))
+	}
+	for bits, text := range map[uint64]string{
+		0x0000000000000000: "0", 0x8000000000000000: "0", 0x0000000000000001: "5e-324", 0x8000000000000001: "-5e-324",
+		0x7fefffffffffffff: "1.7976931348623157e+308", 0xffefffffffffffff: "-1.7976931348623157e+308",
+		0x4340000000000000: "9007199254740992", 0xc340000000000000: "-9007199254740992", 0x4430000000000000: "295147905179352830000",
+		0x44b52d02c7e14af5: "9.999999999999997e+22", 0x44b52d02c7e14af6: "1e+23", 0x44b52d02c7e14af7: "1.0000000000000001e+23",
+		0x444b1ae4d6e2ef4e: "999999999999999700000", 0x444b1ae4d6e2ef4f: "999999999999999900000", 0x444b1ae4d6e2ef50: "1e+21",
+		0x3eb0c6f7a0b5ed8c: "9.999999999999997e-7", 0x3eb0c6f7a0b5ed8d: "0.000001", 0x41b3de4355555553: "333333333.3333332",
+		0x41b3de4355555554: "333333333.33333325", 0x41b3de4355555555: "333333333.3333333", 0x41b3de4355555556: "333333333.3333334",
+		0x41b3de4355555557: "333333333.33333343", 0xbecbf647612f3696: "-0.0000033333333333333333", 0x43143ff3c1cb0959: "1424953923781206.2",
+	} {
+		require.Equal(t, `{"n":`+text+`}`, canonical(holding(map[string]any{"n": math.Float64frombits(bits)})))
+	}
+
 	goal, quota := "B2", int32(0)
-	user := vo.User{UserID: me, Version: 3}
-	user.LearningGoal, user.DailyQuotaMinutes, user.Extra = &goal, &quota, map[string]any{"z": 1.5, "a": []any{nil}}
+	user := holding(map[string]any{"z": 1.5, "a": []any{nil}, "Z": "A"})
+	user.LearningGoal, user.DailyQuotaMinutes = &goal, &quota
+	require.Equal(t, `{"Z":"A","a":[null],"daily_quota_minutes":0,"learning_goal":"B2","z":1.5}`, canonical(user))
+	require.NotContains(t, user.Extra, "learning_goal", "the user is not touched")
 	p, err := dto.Profile(user)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"a":[null],"daily_quota_minutes":0,"learning_goal":"B2","z":1.5}`, p.GetPreferencesJson())
-	require.NotContains(t, user.Extra, "learning_goal", "the user is not touched")
 	require.Equal(t, int32(0), p.GetPreferences().GetDailyQuotaMinutes().GetValue())
-
 	empty, err := dto.Profile(vo.User{UserID: me})
 	require.NoError(t, err)
 	require.Equal(t, "{}", empty.GetPreferencesJson())
 	require.Nil(t, empty.GetPreferences().GetDailyQuotaMinutes())
-	require.True(t, json.Valid([]byte(empty.GetPreferencesJson())))
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/gowebpki/jcs"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -38,21 +39,24 @@ func (d *Decoder) GetProfile(s identity.Subject, h Headers, req *profilev1.GetPr
 // UpdateProfile decodes a profile patch.
 func (d *Decoder) UpdateProfile(s identity.Subject, h Headers, req *profilev1.UpdateProfileRequest) (models.Call, services.UpdateProfile, error) {
 	r := d.begin(s, h, req)
-	call := r.write(req.GetIdempotencyKey())
 	p := patchReader{request: r, profile: req.GetProfile(), prefs: req.GetProfile().GetPreferences(), prefix: "profile.", prefsPrefix: "profile.preferences."}
 	cmd := services.UpdateProfile{Patch: p.read(req.GetUpdateMask(), true), IfMatch: h.IfMatch}
 	cmd.ExpectedVersion = r.expectedVersion(req.GetExpectedProfileVersion())
-	return call, cmd, r.err()
+	return r.update(req.GetIdempotencyKey(), cmd), cmd, r.err()
 }
 
 // UpdatePreferences decodes a preferences patch.
 func (d *Decoder) UpdatePreferences(s identity.Subject, h Headers, req *profilev1.UpdatePreferencesRequest) (models.Call, services.UpdateProfile, error) {
 	r := d.begin(s, h, req)
-	call := r.write(req.GetIdempotencyKey())
 	p := patchReader{request: r, prefs: req.GetPreferences(), prefix: "profile.", prefsPrefix: "preferences."}
 	cmd := services.UpdateProfile{Patch: p.read(req.GetUpdateMask(), false), IfMatch: h.IfMatch, PreferencesOnly: true}
 	cmd.ExpectedVersion = r.expectedVersion(req.GetExpectedProfileVersion())
-	return call, cmd, r.err()
+	return r.update(req.GetIdempotencyKey(), cmd), cmd, r.err()
+}
+
+func (r *request) update(key string, cmd services.UpdateProfile) models.Call {
+	cmd.IfMatch = models.SortETags(cmd.IfMatch)
+	return r.write(key, cmd)
 }
 
 // expectedVersion also refuses a condition header that says something else (S62).
@@ -70,7 +74,11 @@ func (r *request) expectedVersion(v *wrapperspb.Int64Value) *int64 {
 // PurgeUserData decodes an erase request.
 func (d *Decoder) PurgeUserData(s identity.Subject, h Headers, req *profilev1.PurgeUserDataRequest) (models.Call, error) {
 	r := d.begin(s, h, req)
-	return r.write(req.GetIdempotencyKey()), r.err()
+	asked := struct {
+		User   models.UserID
+		Reason string
+	}{s.User, req.GetReason()}
+	return r.write(req.GetIdempotencyKey(), asked), r.err()
 }
 
 // patchReader builds a patch from a mask and the messages it points into.
@@ -85,6 +93,7 @@ type patchReader struct {
 
 // read applies S65 and S66. withProfile allows display_name and avatar_url.
 func (p *patchReader) read(mask *fieldmaskpb.FieldMask, withProfile bool) vo.ProfilePatch {
+	p.patch.Extra.Path = p.prefsPrefix + pathExtra
 	paths := p.normalize(mask.GetPaths(), withProfile)
 	if len(mask.GetPaths()) == 0 {
 		paths = p.populated(withProfile)
@@ -188,7 +197,7 @@ func (p *patchReader) readPath(path string, masked bool) {
 			p.patch.DailyQuotaMinutes.Value = &minutes
 		}
 	case pathExtra:
-		p.patch.Extra = vo.ExtraPatch{Replace: masked, Values: p.extra()}
+		p.patch.Extra.Replace, p.patch.Extra.Values = masked, p.extra()
 	default: // extra.<key>
 		key := strings.TrimPrefix(path, pathExtra+".")
 		if p.patch.Extra.Values == nil {
@@ -218,7 +227,7 @@ func jsonObject(s *structpb.Struct) map[string]any {
 func jsonValue(v *structpb.Value) any {
 	switch kind := v.GetKind().(type) {
 	case *structpb.Value_NumberValue:
-		return kind.NumberValue
+		return kind.NumberValue + 0 // -0 is stored as 0
 	case *structpb.Value_StructValue:
 		return jsonObject(kind.StructValue)
 	case *structpb.Value_ListValue:
@@ -264,7 +273,7 @@ func Profile(u vo.User) (*profilev1.Profile, error) {
 		prefs.DailyQuotaMinutes = wrapperspb.Int32(*u.DailyQuotaMinutes)
 		document[pathQuota] = *u.DailyQuotaMinutes
 	}
-	text, err := json.Marshal(document)
+	text, err := canonicalJSON(document)
 	if err != nil {
 		return nil, fmt.Errorf("encode preferences: %w", err)
 	}
@@ -276,6 +285,15 @@ func Profile(u vo.User) (*profilev1.Profile, error) {
 		profile.AvatarUrl = *u.AvatarURL
 	}
 	return profile, nil
+}
+
+// canonicalJSON is the form of RFC 8785.
+func canonicalJSON(document map[string]any) ([]byte, error) {
+	text, err := json.Marshal(document)
+	if err != nil {
+		return nil, err
+	}
+	return jcs.Transform(text)
 }
 
 // Delta encodes changed preferences.

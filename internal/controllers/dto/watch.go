@@ -29,7 +29,9 @@ func (d *Decoder) UpsertWatchProgress(s identity.Subject, h Headers, req *profil
 		bp := vo.BasisPoints(progress.GetProgressRatio())
 		report.RatioBP = &bp
 	}
-	return r.write(req.GetIdempotencyKey()), report, r.err()
+	asked := report
+	asked.Claimed = dated(report.Claimed)
+	return r.write(req.GetIdempotencyKey(), asked), report, r.err()
 }
 
 // GetWatchProgress decodes the video asked for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -23,6 +24,56 @@ func withoutInsecureMode(c *confpb.Bootstrap) { c.Auth.InsecureDev, c.Auth.DevSe
 // broken is a request that names user and breaks every other rule it can.
 func broken(user string) *profilev1.MutateFavoriteRequest {
 	return &profilev1.MutateFavoriteRequest{UserId: user, VideoId: "no", IdempotencyKey: "not visible"}
+}
+
+func TestS8_ASingleHeaderThatComesTwiceIsRefusedByItsName(t *testing.T) {
+	t.Parallel()
+	s, user := testkit.New(t), testkit.NewUser()
+	for key, value := range map[string]string{
+		"x-md-idempotency-key": "k", "x-md-client-time": time.Now().Format(time.RFC3339), "x-md-consistency": "strong",
+	} {
+		for _, m := range methods() {
+			if m.Name() == "PurgeUserData" {
+				continue // not for users
+			}
+			err := call(t, s, m, request(t, m, ""), append(asUser(user), key, value, key, value))
+			require.Equal(t, []string{key}, testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument).Fields(), "%s", m.Name())
+		}
+	}
+	both := append(asUser(user), "x-md-consistency", "strong", "x-md-consistency", "strong", "x-md-client-time", "no", "x-md-client-time", "no")
+	_, err := s.As(both...).MutateFavorite(t.Context(), &profilev1.MutateFavoriteRequest{VideoId: "no"})
+	require.Equal(t, []string{"action", "favorite_type", "video_id", "x-md-client-time", "x-md-consistency"},
+		testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument).Fields(), "with everything else")
+}
+
+func TestS8_ConditionsThatComeTwiceAreOneList(t *testing.T) {
+	t.Parallel()
+	s, user := testkit.New(t), testkit.NewUser()
+	naming := func(name string) *profilev1.UpdateProfileRequest {
+		return &profilev1.UpdateProfileRequest{Profile: &profilev1.Profile{DisplayName: name}}
+	}
+	_, err := s.AsUser(user).UpdateProfile(t.Context(), naming("Ada"))
+	require.NoError(t, err)
+	under := func(key string, tags ...string) profilev1.ProfileServiceClient {
+		pairs := asUser(user)
+		for _, tag := range tags {
+			pairs = append(pairs, key, tag)
+		}
+		return s.As(pairs...)
+	}
+	first, second, never := models.ETag(user, 1), models.ETag(user, 2), models.ETag(user, 99)
+	_, err = under("x-md-if-match", never, first).UpdateProfile(t.Context(), naming("Grace"))
+	require.NoError(t, err)
+	_, err = under("x-md-if-match", never, first, `"x"`).UpdateProfile(t.Context(), naming("Hedy"))
+	testkit.RequireError(t, err, codes.FailedPrecondition, models.ReasonPreconditionFailed)
+	for _, tags := range [][]string{{never, second}, {second, never}, {first + ", " + never, "W/" + second}} {
+		resp, err := under("x-md-if-none-match", tags...).GetProfile(t.Context(), &profilev1.GetProfileRequest{})
+		require.NoError(t, err)
+		require.True(t, resp.GetNotModified())
+	}
+	resp, err := under("x-md-if-none-match", never, first).GetProfile(t.Context(), &profilev1.GetProfileRequest{})
+	require.NoError(t, err)
+	require.False(t, resp.GetNotModified())
 }
 
 func TestS87_AuthenticationComesFirst(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 // InboxMetrics counts what the catalog inbox does. It implements cataloginbox.Observer.
 type InboxMetrics struct {
 	events     *prometheus.CounterVec
+	faults     *prometheus.CounterVec
 	batchSize  prometheus.Histogram
 	took       prometheus.Histogram
 	nacks      prometheus.Counter
@@ -29,6 +30,10 @@ func NewInboxMetrics(m *Metrics) *InboxMetrics {
 			Name: "catalog_inbox_events_total",
 			Help: "Catalog events by what became of them: applied, duplicate, stale (nothing new), dead, parked. Alert on any dead.",
 		}, []string{"result"}),
+		faults: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "catalog_inbox_field_faults_total",
+			Help: "Fields of applied catalog events that were dropped (cannot be read or stored) or hide the video (unknown value). The log names them.",
+		}, []string{"fault"}),
 		batchSize: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "catalog_inbox_batch_size", Help: "Events of one committed transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 		}),
@@ -49,7 +54,10 @@ func NewInboxMetrics(m *Metrics) *InboxMetrics {
 	} {
 		i.events.WithLabelValues(string(result)) // a counter that is there from the start can be alerted on
 	}
-	m.Registry.MustRegister(i.events, i.batchSize, i.took, i.nacks, i.failedAcks, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	for _, fault := range []cataloginbox.Fault{cataloginbox.Dropped, cataloginbox.Unknown} {
+		i.faults.WithLabelValues(string(fault))
+	}
+	m.Registry.MustRegister(i.events, i.faults, i.batchSize, i.took, i.nacks, i.failedAcks, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "profile_inbox_lag_seconds",
 		Help: "How long ago the broker got the oldest message that is received and neither acknowledged nor given back; 0 when there is none.",
 	}, func() float64 { return i.lag(time.Now()).Seconds() }))
@@ -90,6 +98,11 @@ func (i *InboxMetrics) Committed(size int, took time.Duration) {
 // Counted implements cataloginbox.Observer.
 func (i *InboxMetrics) Counted(result cataloginbox.Result, n int) {
 	i.events.WithLabelValues(string(result)).Add(float64(n))
+}
+
+// Faulty implements cataloginbox.Observer.
+func (i *InboxMetrics) Faulty(fault cataloginbox.Fault, fields int) {
+	i.faults.WithLabelValues(string(fault)).Add(float64(fields))
 }
 
 // Nacked implements cataloginbox.Observer.

@@ -228,6 +228,29 @@ func TestM46_UpdateMovesUpdatedAtWhateverItSays(t *testing.T) {
 	require.True(t, testkit.One[bool](t, db, "SELECT updated_at >= now() - interval '1 hour' AND created_at <= updated_at FROM profile.users"))
 }
 
+func TestS72_RowsFromBeforeTakeTheRuleOfTombstones(t *testing.T) {
+	t.Parallel()
+	db := migrated(t)
+	for down(t, db) != "109_tombstones_hold.sql" {
+		continue
+	}
+	db.Exec(t, `INSERT INTO profile.videos_projection (video_id, title, version, created_version, deleted_version, thumbnail_version, status, status_version, visibility_status)
+		VALUES (gen_random_uuid(), 'late thumbnail', 4, 1, 3, 4, 'ready', 1, 'public'), (gen_random_uuid(), 'status after', 4, 1, 3, 0, 'ready', 4, 'public'),
+		       (gen_random_uuid(), 'created after', 4, 4, 3, 0, NULL, 0, NULL), (gen_random_uuid(), 'upper case', 1, 1, 0, 0, 'READY', 1, 'Public'),
+		       (gen_random_uuid(), 'never deleted', 2, 1, 0, 2, 'ready', 1, 'public'), (gen_random_uuid(), 'deleted last', 3, 1, 3, 0, 'ready', 1, 'public')`)
+	const availability = "SELECT title || ': ' || availability FROM profile.videos_projection ORDER BY title"
+	require.Equal(t, []string{
+		"created after: available", "deleted last: deleted", "late thumbnail: available", "never deleted: available", "status after: available", "upper case: private",
+	}, list[string](t, db, availability), "before")
+	untouched := "SELECT xmin::text FROM profile.videos_projection WHERE title NOT IN ('late thumbnail', 'upper case') ORDER BY title"
+	before := list[string](t, db, untouched)
+	up(t, db)
+	require.Equal(t, []string{
+		"created after: available", "deleted last: deleted", "late thumbnail: deleted", "never deleted: available", "status after: available", "upper case: available",
+	}, list[string](t, db, availability))
+	require.Equal(t, before, list[string](t, db, untouched), "rows that do not change are not written")
+}
+
 func TestM42_UnusableURLIsRefusedWithoutItsPassword(t *testing.T) {
 	t.Parallel()
 	for name, raw := range map[string]string{

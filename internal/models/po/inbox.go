@@ -17,6 +17,9 @@ type CatalogEvent struct {
 	// OccurredAt is the zero time when the producer did not say. It decides nothing.
 	OccurredAt time.Time
 	Change     VideoChange
+	// Dropped are the fields, as paths in video.v1.Event, that could not be read or stored and are not part of Change;
+	// Unknown those with a value we do not know, which hides the video.
+	Dropped, Unknown []string
 }
 
 // InboxState of a received event.

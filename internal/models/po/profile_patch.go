@@ -29,6 +29,8 @@ type ProfilePatch struct {
 // ExtraPatch changes top-level keys of extra; a nil value deletes its key (RFC 7396). Replace drops
 // everything else first.
 type ExtraPatch struct {
+	// Path is where the request holds extra, as violations name it.
+	Path    string
 	Replace bool
 	Values  map[string]any
 }
@@ -44,7 +46,7 @@ func (p ProfilePatch) Apply(c Content) (Content, error) {
 	setIf(&c.LearningGoal, p.LearningGoal)
 	setIf(&c.DailyQuotaMinutes, p.DailyQuotaMinutes)
 	c.Extra = p.Extra.apply(c.Extra)
-	if violations := models.CheckExtra("extra", c.Extra); len(violations) > 0 {
+	if violations := models.CheckExtra(p.Extra.Path, c.Extra); len(violations) > 0 {
 		return Content{}, models.ErrInvalidArgument.With(violations...)
 	}
 	return c, nil

@@ -12,8 +12,9 @@ import (
 )
 
 const createProfile = `-- name: CreateProfile :one
-INSERT INTO profile.users (user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra)
-VALUES ($1, $2, $3, $4, $5, ($6::text)::jsonb)
+INSERT INTO profile.users (user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra, created_at, updated_at)
+SELECT $1, $2, $3, $4, $5, ($6::text)::jsonb, clock.now, clock.now
+FROM (SELECT profile.clock_now() AS now) AS clock
 ON CONFLICT (user_id) DO NOTHING
 RETURNING user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra, profile_version, created_at, updated_at
 `
@@ -27,7 +28,7 @@ type CreateProfileParams struct {
 	Extra             string
 }
 
-// No row: somebody created it first.
+// No row: somebody created it first. One reading of the clock, so that both times are the same.
 func (q *Queries) CreateProfile(ctx context.Context, arg CreateProfileParams) (ProfileUser, error) {
 	row := q.db.QueryRow(ctx, createProfile,
 		arg.UserID,

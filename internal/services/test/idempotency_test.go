@@ -151,7 +151,7 @@ func TestS85_ConditionsArePartOfTheRequest(t *testing.T) {
 			return err
 		},
 		"Mask": func(ctx context.Context, l learner, req *profilev1.UpdateProfileRequest) error {
-			req.UpdateMask = maskOf("display_name")
+			req.UpdateMask = maskOf("display_name", "avatar_url")
 			_, err := l.UpdateProfile(ctx, req)
 			return err
 		},
@@ -186,6 +186,12 @@ func TestS85_SameRequestSaidDifferently(t *testing.T) {
 			_, err := l.UpdateProfile(t.Context(), req, opts...)
 			return err
 		},
+		"Masked": func(l learner, opts ...grpc.CallOption) error {
+			req := renaming("Grace")
+			req.IdempotencyKey, req.UpdateMask = "k", maskOf("profile.display_name")
+			_, err := l.UpdateProfile(t.Context(), req, opts...)
+			return err
+		},
 		"OtherClientClock": func(l learner, opts ...grpc.CallOption) error {
 			req := renaming("Grace")
 			req.IdempotencyKey = "k"
@@ -203,6 +209,26 @@ func TestS85_SameRequestSaidDifferently(t *testing.T) {
 			require.Equal(t, []string{"true"}, md.Get(replayed))
 		})
 	}
+}
+
+func TestS85_AVideoInUpperCaseIsTheSameVideo(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	l, video := newLearner(s), testkit.NewVideo()
+	like, report := adding(video), watching(video, 0.5)
+	like.IdempotencyKey, report.IdempotencyKey = "k", "k"
+	want, wantReport := l.mustMutate(t, like), l.mustReport(t, report)
+	like.VideoId, report.VideoId = strings.ToUpper(like.GetVideoId()), strings.ToUpper(report.GetVideoId())
+	md, option := header()
+	got, err := l.MutateFavorite(t.Context(), like, option)
+	require.NoError(t, err)
+	require.Equal(t, []string{"true"}, md.Get(replayed))
+	require.True(t, proto.Equal(want, got))
+	md, option = header()
+	gotReport, err := l.UpsertWatchProgress(t.Context(), report, option)
+	require.NoError(t, err)
+	require.Equal(t, []string{"true"}, md.Get(replayed))
+	require.True(t, proto.Equal(wantReport, gotReport))
 }
 
 func TestS85_FirstStillRunning(t *testing.T) {

@@ -1,12 +1,16 @@
 package test
 
 import (
+	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
@@ -104,6 +108,59 @@ func TestS66_MergedExtraKeepsItsLimits(t *testing.T) {
 	require.Equal(t, map[string]any{"a": half}, l.extra(t))
 	l.mustPrefer(t, keeping(t, map[string]any{"a": nil, "b": half}))
 	require.Equal(t, map[string]any{"b": half}, l.extra(t))
+}
+
+func TestS7_KeysAMergeDeletesDoNotCount(t *testing.T) {
+	t.Parallel()
+	numbered := func(prefix string, n int, value any) map[string]any {
+		extra := map[string]any{}
+		for i := range n {
+			extra[fmt.Sprintf("%s%d", prefix, i)] = value
+		}
+		return extra
+	}
+	l := newLearner(testkit.New(t))
+	l.mustPrefer(t, keeping(t, numbered("old", 40, "x")))
+	swap := numbered("old", 40, nil)
+	maps.Copy(swap, numbered("new", 40, "y"))
+	l.mustPrefer(t, keeping(t, swap))
+	require.Equal(t, numbered("new", 40, "y"), l.extra(t))
+	l.mustPrefer(t, keeping(t, numbered("more", 24, "z")))
+	require.Len(t, l.extra(t), 64)
+
+	_, err := l.UpdatePreferences(t.Context(), keeping(t, map[string]any{"one": 1, "old0": nil}))
+	require.Equal(t, []string{"preferences.extra"}, testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument).Fields(), "deletes nothing")
+	l.mustPrefer(t, keeping(t, map[string]any{"one": 1, "new0": nil}))
+	l.mustPrefer(t, keeping(t, map[string]any{"two": 2}, "extra.two", "extra.new1"))
+	require.Len(t, l.extra(t), 64)
+	_, err = l.UpdatePreferences(t.Context(), keeping(t, map[string]any{"three": 3}, "extra.three"))
+	require.Equal(t, []string{"preferences.extra"}, testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument).Fields())
+}
+
+func TestS8_WhatOnlyTheMergeShowsIsNamedInFull(t *testing.T) {
+	t.Parallel()
+	half := strings.Repeat("x", 9<<10)
+	l := newLearner(testkit.New(t))
+	l.mustPrefer(t, keeping(t, map[string]any{"a": half}))
+	_, err := l.UpdatePreferences(t.Context(), keeping(t, map[string]any{"b": half}))
+	require.Equal(t, []string{"preferences.extra"}, testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument).Fields())
+	for _, paths := range [][]string{nil, {"extra.b"}} {
+		_, err = l.UpdateProfile(t.Context(), &profilev1.UpdateProfileRequest{
+			Profile: &profilev1.Profile{Preferences: keeping(t, map[string]any{"b": half}).GetPreferences()}, UpdateMask: maskOf(paths...),
+		})
+		require.Equal(t, []string{"profile.preferences.extra"}, testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument).Fields())
+	}
+	for field, req := range map[string]*profilev1.UpsertWatchProgressRequest{
+		"occurred_at":              {OccurredAt: timestamppb.New(time.Now().Add(time.Hour))},
+		"progress.last_watched_at": {Progress: &profilev1.WatchProgress{LastWatchedAt: timestamppb.New(time.Now().Add(time.Hour))}},
+	} {
+		req.VideoId = testkit.NewVideo().String()
+		if req.GetProgress() == nil {
+			req.Progress = &profilev1.WatchProgress{}
+		}
+		_, err = l.UpsertWatchProgress(t.Context(), req)
+		require.Equal(t, []string{field}, testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonOccurredAtInFuture).Fields())
+	}
 }
 
 func TestS67_NoEffectiveChange(t *testing.T) {

@@ -121,6 +121,20 @@ func TestS61_FirstWriteProvisions(t *testing.T) {
 	}
 }
 
+func TestS61_ANewProfileWasUpdatedWhenItWasCreated(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	for range 20 {
+		named, preferring := newLearner(s), newLearner(s)
+		for _, p := range []*profilev1.Profile{named.mustUpdate(t, renaming("Ada")), preferring.mustPrefer(t, aiming("B2")).GetProfile(), named.profile(t)} {
+			require.Equal(t, p.GetCreatedAt().AsTime(), p.GetUpdatedAt().AsTime())
+		}
+	}
+	l := named(t, s)
+	changed := l.mustUpdate(t, renaming("Grace"))
+	require.Greater(t, changed.GetUpdatedAt().AsTime(), changed.GetCreatedAt().AsTime())
+}
+
 func TestS61_ParallelFirstWritesGiveOneRow(t *testing.T) {
 	t.Parallel()
 	s := testkit.New(t)

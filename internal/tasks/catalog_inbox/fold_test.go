@@ -2,6 +2,7 @@ package cataloginbox_test
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -139,6 +140,41 @@ func TestS71_AnEqualOrLowerVersionIsStale(t *testing.T) {
 	r.awaitCount(t, cataloginbox.Stale, 2)
 	require.Equal(t, "five", s.title(t, id))
 	require.Equal(t, touched, s.touched(t, id))
+}
+
+func TestS73_AVisibilityChangeIsNotLostToADate(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	r := s.start(t)
+	public := func(id models.VideoID) {
+		s.send(t, created(id, 1, func(v *videov1.VideoCreated) { v.Status = "READY" }))
+		r.await(t, "created", func() bool { return r.inHand == 0 && s.availability(t, id) == "available" })
+	}
+	for name, tc := range map[string]struct {
+		say  func(*videov1.VideoUpdated)
+		want string
+	}{
+		"a day":             {func(v *videov1.VideoUpdated) { v.VisibilityStatus, v.PublishedAt = new("private"), new("2026-11-26") }, "private"},
+		"upper case":        {func(v *videov1.VideoUpdated) { v.VisibilityStatus, v.PublishedAt = new("PRIVATE"), new("soon") }, "private"},
+		"a long title":      {func(v *videov1.VideoUpdated) { v.Status, v.Title = new("Archived"), new(strings.Repeat("x", 3_000)) }, "deleted"},
+		"a negative length": {func(v *videov1.VideoUpdated) { v.Status, v.DurationMicros = new("processing"), new(int64(-1)) }, "not_ready"},
+		"NUL in an address": {func(v *videov1.VideoUpdated) {
+			v.VisibilityStatus, v.ThumbnailUrl = new("friends"), new("https://x/\x00")
+		}, "private"},
+		"an endless status": {func(v *videov1.VideoUpdated) { v.Status, v.Description = new(strings.Repeat("x", 100)), new("\x00") }, "not_ready"},
+		"NUL in a visibility": {func(v *videov1.VideoUpdated) {
+			v.VisibilityStatus, v.HlsMasterPlaylist = new("public\x00"), new("\x00")
+		}, "private"},
+	} {
+		id := testkit.NewVideo()
+		public(id)
+		before := r.faults[cataloginbox.Dropped]
+		s.send(t, updated(id, 2, tc.say))
+		r.await(t, name, func() bool { return r.inHand == 0 && r.faults[cataloginbox.Dropped] == before+1 })
+		require.Equal(t, tc.want, s.availability(t, id), name)
+	}
+	require.Zero(t, s.inboxCount(t, "dead"))
+	require.Equal(t, 3, r.faults[cataloginbox.Unknown])
 }
 
 func TestS73_CreatedLeavesVisibilityAlone(t *testing.T) {

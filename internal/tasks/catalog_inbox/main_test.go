@@ -122,12 +122,13 @@ func (r *running) halt(t testing.TB) {
 type recorder struct {
 	mu                             sync.Mutex
 	counts                         map[cataloginbox.Result]int
+	faults                         map[cataloginbox.Fault]int
 	nacked, failedAcks, inHand, tx int
 	change                         chan struct{}
 }
 
 func newRecorder() *recorder {
-	return &recorder{counts: map[cataloginbox.Result]int{}, change: make(chan struct{})}
+	return &recorder{counts: map[cataloginbox.Result]int{}, faults: map[cataloginbox.Fault]int{}, change: make(chan struct{})}
 }
 
 func (r *recorder) note(f func()) {
@@ -143,6 +144,10 @@ func (r *recorder) Settled(time.Time)            { r.note(func() { r.inHand-- })
 func (r *recorder) Committed(int, time.Duration) { r.note(func() { r.tx++ }) }
 func (r *recorder) Nacked(n int)                 { r.note(func() { r.nacked += n }) }
 func (r *recorder) AckFailed()                   { r.note(func() { r.failedAcks++ }) }
+func (r *recorder) Faulty(fault cataloginbox.Fault, n int) {
+	r.note(func() { r.faults[fault] += n })
+}
+
 func (r *recorder) Counted(result cataloginbox.Result, n int) {
 	r.note(func() { r.counts[result] += n })
 }
@@ -245,6 +250,11 @@ func (s *stack) touched(t testing.TB, id models.VideoID) time.Time {
 func (s *stack) title(t testing.TB, id models.VideoID) string {
 	t.Helper()
 	return testkit.One[string](t, s.DB, "SELECT coalesce((SELECT title FROM profile.videos_projection WHERE video_id = $1), '')", uuid.UUID(id))
+}
+
+func (s *stack) availability(t testing.TB, id models.VideoID) string {
+	t.Helper()
+	return testkit.One[string](t, s.DB, "SELECT coalesce((SELECT availability FROM profile.videos_projection WHERE video_id = $1), '')", uuid.UUID(id))
 }
 
 func (s *stack) inboxCount(t testing.TB, state string) int64 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
+	"github.com/lingo-services/profile/internal/services"
 )
 
 // worker settles every message of the queue, one batch at a time.
@@ -105,6 +106,10 @@ func (b *settling) apply(ctx context.Context, batch []*delivery) {
 	})
 	switch half := len(batch) / 2; {
 	case err == nil:
+		for _, d := range batch {
+			b.doubt(d.event, Dropped, d.event.Dropped)
+			b.doubt(d.event, Unknown, d.event.Unknown)
+		}
 		b.acknowledge(ctx, batch)
 	case !isRefusal(err):
 		b.giveBack(batch)
@@ -149,6 +154,14 @@ func (b *settling) parked(d *delivery) {
 	b.observer.Counted(result, 1)
 	f := d.failure()
 	b.log.Warn("catalog event kept aside", "verdict", string(result), "event_id", f.EventID.String(), "reason", f.Reason, "video_id", f.AggregateID)
+}
+
+func (b *settling) doubt(e services.CatalogEvent, fault Fault, fields []string) {
+	if len(fields) == 0 {
+		return
+	}
+	b.observer.Faulty(fault, len(fields))
+	b.log.Warn("catalog event applied with faulty fields", "fault", string(fault), "fields", fields, "event_id", e.ID.String(), "video_id", e.Change.VideoID.String())
 }
 
 // wanted gives back what follows a lost message of its key.
