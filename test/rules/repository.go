@@ -28,6 +28,7 @@ type repository struct {
 	config  map[string]any
 }
 
+// read fails when a file cannot be read, a test does not parse, or the Makefile or the configuration is not there.
 func read(root fs.FS) (repository, error) {
 	repo := repository{root: root, tests: map[string][]string{}, sources: map[string]string{}}
 	err := fs.WalkDir(root, ".", func(file string, entry fs.DirEntry, err error) error {
@@ -36,7 +37,7 @@ func read(root fs.FS) (repository, error) {
 			return err
 		case entry.IsDir() && file != "." && skipped(entry.Name()):
 			return fs.SkipDir
-		case entry.IsDir() || !slices.Contains([]string{".go", ".proto", ".sql", ".mod"}, path.Ext(file)):
+		case entry.IsDir() || !source.MatchString(file):
 			return nil
 		}
 		text, err := fs.ReadFile(root, file)
@@ -91,6 +92,7 @@ var (
 	testName   = regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z]\w*$`)
 	testGlob   = regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z*][\w*]*$`)
 	comment    = regexp.MustCompile(`(?m)^\s*(?://|--).*$`)
+	source     = regexp.MustCompile(`\.(go|proto|sql|mod)$`)
 	makeTarget = regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`)
 )
 
