@@ -57,7 +57,7 @@ sql-lint: $(BIN)/sqlc
 	sqlc diff
 
 .PHONY: rules
-rules: ## List every rule in scope with its test, and check the ledger profile_refactor_plan.md
+rules: ## List every rule in scope with its test, and check the states of profile_refactor_plan.md against the repository
 	go run ./test/rules
 
 .PHONY: generate

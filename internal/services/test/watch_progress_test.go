@@ -184,7 +184,7 @@ func TestS38_ACompletedVideoStartsAtTheBeginning(t *testing.T) {
 	require.Equal(t, int64(100), v.entries(t)[0].GetProgress().GetResumePositionSeconds(), "begun again")
 }
 
-func TestS44_WhereOneIsInManyVideos(t *testing.T) {
+func TestS36_WhereOneIsInManyVideosBelowTheFloorToo(t *testing.T) {
 	t.Parallel()
 	s := newCinema(t)
 	v, below, never := lasting(t, s, 1000), testkit.NewVideo(), testkit.NewVideo()
