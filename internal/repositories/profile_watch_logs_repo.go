@@ -125,6 +125,9 @@ func (r watchLogRepo) BatchGet(ctx context.Context, user models.UserID, ids []mo
 	}
 	records := make(map[models.VideoID]po.WatchRecord, len(rows))
 	for _, row := range rows {
+		if row.Expired {
+			continue
+		}
 		log := decodeWatchLog(row.ProfileWatchLog)
 		records[log.VideoID] = po.WatchRecord{Log: log, DurationMicros: row.DurationMicros}
 	}

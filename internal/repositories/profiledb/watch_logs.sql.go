@@ -102,10 +102,10 @@ func (q *Queries) GetWatchLogs(ctx context.Context, arg GetWatchLogsParams) ([]P
 }
 
 const getWatchProgress = `-- name: GetWatchProgress :many
-SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at, w.ratio_at, w.furthest_seconds, coalesce(v.duration_micros, 0)::bigint AS duration_micros
+SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at, w.ratio_at, w.furthest_seconds, coalesce(v.duration_micros, 0)::bigint AS duration_micros, (w.expires_at <= profile.clock_now())::bool AS expired
 FROM profile.watch_logs w
 LEFT JOIN LATERAL (SELECT p.duration_micros FROM profile.videos_projection p WHERE p.video_id = w.video_id LIMIT 1) v ON true
-WHERE w.user_id = $1 AND w.video_id = ANY ($2::uuid[]) AND w.expires_at > (SELECT profile.clock_now())
+WHERE w.user_id = $1 AND w.video_id = ANY ($2::uuid[])
 `
 
 type GetWatchProgressParams struct {
@@ -116,10 +116,11 @@ type GetWatchProgressParams struct {
 type GetWatchProgressRow struct {
 	ProfileWatchLog ProfileWatchLog
 	DurationMicros  int64
+	Expired         bool
 }
 
-// What is kept of a user and videos, also below the threshold, unless it has expired; with the length of the video, 0
-// when it is not known.
+// What is kept of a user and videos, also below the threshold; with the length of the video, 0 when it is not known.
+// Nothing is asked of expires_at that would let its index, which knows no user, answer.
 func (q *Queries) GetWatchProgress(ctx context.Context, arg GetWatchProgressParams) ([]GetWatchProgressRow, error) {
 	rows, err := q.db.Query(ctx, getWatchProgress, arg.UserID, arg.VideoIDs)
 	if err != nil {
@@ -153,6 +154,7 @@ func (q *Queries) GetWatchProgress(ctx context.Context, arg GetWatchProgressPara
 			&i.ProfileWatchLog.RatioAt,
 			&i.ProfileWatchLog.FurthestSeconds,
 			&i.DurationMicros,
+			&i.Expired,
 		); err != nil {
 			return nil, err
 		}

@@ -76,6 +76,13 @@ func TestA81_PlansDoNotDependOnTheDay(t *testing.T) {
 		func() error {
 			return second(tr.watch.Report(t.Context(), call, services.ProgressReport{UserID: f.user, VideoID: video, RatioBP: new(int32(9000)), TotalSeconds: 100}))
 		},
+		func() error {
+			return second(tr.watch.Report(t.Context(), f.call(), services.ProgressReport{UserID: f.user, VideoID: video, RatioBP: new(int32(9000)), SessionID: "tv", Seq: 1}))
+		},
+		func() error {
+			return second(tr.watch.Report(t.Context(), f.call(), services.ProgressReport{UserID: f.user, VideoID: video, RatioBP: new(int32(9000)), SessionID: "car", Seq: 1}))
+		},
+		func() error { return second(tr.watch.BatchGet(t.Context(), f.call(), newVideos(50))) },
 		func() error { return second(tr.engagements.BatchQuery(t.Context(), f.call(), newVideos(50))) },
 		func() error { return second(tr.engagements.List(t.Context(), f.call(), services.FavoriteListQuery{})) },
 		func() error {
@@ -88,7 +95,7 @@ func TestA81_PlansDoNotDependOnTheDay(t *testing.T) {
 	statements := byName(tr.take())
 	require.Subset(t, keysOf(statements), []string{
 		"TryLockIdempotencyKeys", "GetIdempotencyKeys", "LockFreeUsers", "CreateFreeUsers", "SetFavorites", "AdvanceUsers", "EnsureVideos", "AdvanceVideos",
-		"InsertEvents", "PutIdempotencyKeys", "GetWatchLogs", "GetVideoFacts", "PutWatchLogs", "GetFavorites", "BatchGetVideoStats",
+		"InsertEvents", "PutIdempotencyKeys", "GetWatchLogs", "GetVideoFacts", "PutWatchLogs", "GetWatchSessions", "PutWatchSessions", "GetWatchProgress", "GetFavorites", "BatchGetVideoStats",
 		"ListFavorites", "ListFavoritesByType", "ListWatchHistory",
 	})
 	plans := func() map[string]string {
