@@ -500,7 +500,8 @@ func TestS34_ATotalThatCannotBeCountsNothing(t *testing.T) {
 		outcomes []models.Outcome
 	}{
 		"milliseconds once": {
-			1200, []int{60, 50, 40},
+			1200,
+			[]int{60, 50, 40},
 			[]int64{600_000, 660, 1200},
 			[]int64{0, 660, 1200},
 			[]models.Outcome{models.OutcomeImplausible, "", ""},
@@ -612,7 +613,7 @@ func TestP5_ArrivalOrderDoesNotMatter(t *testing.T) {
 		for i := range reports {
 			inOrder.merge(reports[i])
 		}
-		reports = append(reports, reports[:d(len(reports))]...)
+		reports = slices.Concat(reports, reports[:d(len(reports))])
 		for len(reports) > 0 {
 			i := d(len(reports))
 			shuffled.merge(reports[i])
