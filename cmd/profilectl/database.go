@@ -11,16 +11,30 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+	"github.com/lingo-services/profile/internal/infrastructure/devpg"
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
 	"github.com/lingo-services/profile/internal/repositories"
 )
 
 // databaseURL is the owner's URL: these commands change the schema.
-func databaseURL() (string, error) {
+func databaseURL(*cobra.Command) (string, error) {
 	if url := os.Getenv("DATABASE_URL"); url != "" {
 		return url, nil
 	}
 	return "", errors.New("DATABASE_URL is not set: give the URL of the schema's owner")
+}
+
+// operatedURL is DATABASE_URL, else the database of the development stack that runs here.
+func operatedURL(cmd *cobra.Command) (string, error) {
+	if url := os.Getenv("DATABASE_URL"); url != "" {
+		return url, nil
+	}
+	server, err := devpg.Running(cmd.Context(), devpg.Options{})
+	if err != nil {
+		return "", fmt.Errorf("DATABASE_URL is not set and no development stack (make run) was found: %w", err)
+	}
+	cmd.PrintErrln("DATABASE_URL is not set: this is the development stack's database")
+	return server.OwnerURL(""), nil
 }
 
 func migrateCommand() *cobra.Command {
@@ -121,8 +135,17 @@ func orMore(count, limit int64) string {
 }
 
 func withURL(run func(cmd *cobra.Command, url string) error) func(*cobra.Command, []string) error {
+	return withURLFrom(databaseURL, run)
+}
+
+// withOperatedURL is withURL for commands that leave the schema alone.
+func withOperatedURL(run func(cmd *cobra.Command, url string) error) func(*cobra.Command, []string) error {
+	return withURLFrom(operatedURL, run)
+}
+
+func withURLFrom(find func(*cobra.Command) (string, error), run func(cmd *cobra.Command, url string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		url, err := databaseURL()
+		url, err := find(cmd)
 		if err != nil {
 			return err
 		}

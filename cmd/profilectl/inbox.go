@@ -36,9 +36,9 @@ type inboxTool struct {
 
 func inboxCommand() *cobra.Command {
 	var tool inboxTool
-	cmd := &cobra.Command{Use: "inbox", Short: "Shows and redrives catalog events that could not be applied (DATABASE_URL)"}
+	cmd := &cobra.Command{Use: "inbox", Short: "Shows and redrives catalog events that could not be applied (DATABASE_URL, else the running make run)"}
 	add := func(use, short string, run func(ctx context.Context, inbox services.CatalogInboxService, out io.Writer) error) *cobra.Command {
-		sub := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: withURL(func(cmd *cobra.Command, url string) error {
+		sub := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: withOperatedURL(func(cmd *cobra.Command, url string) error {
 			if !cmd.Flags().Changed("json") {
 				tool.asJSON = !isTerminal(cmd.OutOrStdout())
 			}

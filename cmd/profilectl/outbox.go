@@ -41,9 +41,9 @@ func outboxCommand() *cobra.Command {
 	var tool outboxTool
 	var skip skipFlags
 	var replay replayFlags
-	cmd := &cobra.Command{Use: "outbox", Short: "Shows the queue of events and helps those that are stuck (DATABASE_URL)"}
+	cmd := &cobra.Command{Use: "outbox", Short: "Shows the queue of events and helps those that are stuck (DATABASE_URL, else the running make run)"}
 	add := func(use, short, long string, run func(ctx context.Context, outbox services.OutboxService) error) *cobra.Command {
-		sub := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.NoArgs, RunE: withURL(func(cmd *cobra.Command, url string) error {
+		sub := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.NoArgs, RunE: withOperatedURL(func(cmd *cobra.Command, url string) error {
 			tool.out, tool.notes = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			if !cmd.Flags().Changed("json") {
 				tool.asJSON = !isTerminal(tool.out)

@@ -146,11 +146,13 @@ func (o *outboxTool) replay(ctx context.Context, outbox services.OutboxService, 
 		return err
 	}
 	done, err := outbox.Replay(ctx, q, !o.yes, logProgress(o.notes))
-	if done.From.Before(done.Oldest) {
-		_, _ = fmt.Fprintf(o.notes, "the log begins at %s; older events are gone\n", done.Oldest.Format(time.RFC3339))
+	if done.Gone > 0 && done.From.Before(done.Oldest) {
+		_, _ = fmt.Fprintf(o.notes, "the log begins at %s; older events, up to %d, are gone\n", done.Oldest.Format(time.RFC3339), done.Gone)
 	}
 	if o.asJSON {
-		return errors.Join(err, o.print(map[string]any{"dry_run": !o.yes, "by_type": done.ByType, "oldest": done.Oldest}, ""))
+		return errors.Join(err, o.print(map[string]any{
+			"dry_run": !o.yes, "by_type": done.ByType, "oldest": done.Oldest, "gone_up_to": done.Gone,
+		}, ""))
 	}
 	for _, kind := range slices.Sorted(maps.Keys(done.ByType)) {
 		err = errors.Join(err, o.print(nil, fmt.Sprintf("%d %q\n", done.ByType[kind], kind)))

@@ -95,7 +95,7 @@ func TestS76_ReplayCommandCountsAndQueues(t *testing.T) {
 	out, err := ctl(t, "outbox", "replay", "--since", "1h", "--json=false")
 	require.NoError(t, err)
 	require.Contains(t, out, `2 "profile.engagement.added"`)
-	require.Contains(t, out, "older events are gone", "the log is younger than an hour")
+	require.NotContains(t, out, "gone", "the log is younger than an hour and has all its events")
 	require.Contains(t, out, "nothing was changed")
 	require.Zero(t, db.RowCounts(t)["outbox_deliveries"])
 	out, err = ctl(t, "outbox", "replay", "--from", time.Now().Add(-time.Minute).Format(time.RFC3339), "--key", key.String(), "--yes")
@@ -105,6 +105,33 @@ func TestS76_ReplayCommandCountsAndQueues(t *testing.T) {
 	out, err = ctl(t, "outbox", "replay", "--since", "1m", "--type", "none", "--json=false")
 	require.NoError(t, err)
 	require.Contains(t, out, "no such events")
+}
+
+func TestS76_ReplayCommandSaysWhatIsGone(t *testing.T) {
+	db := testkit.NewDatabase(t)
+	t.Setenv("DATABASE_URL", db.OwnerURL)
+	replay := func(flags ...string) string {
+		t.Helper()
+		out, err := ctl(t, append([]string{"outbox", "replay"}, flags...)...)
+		require.NoError(t, err, out)
+		return out
+	}
+	require.NotContains(t, replay("--since", "1h"), "gone,", "there never was an event")
+
+	key := uuid.New()
+	logged(t, db, key, 1, "")
+	logged(t, db, key, 2, "")
+	out := replay("--since", "240h", "--json=false")
+	require.NotContains(t, out, "gone", "there was nothing before the first event")
+	require.Contains(t, replay("--since", "240h"), `"gone_up_to":0`)
+
+	db.Exec(t, "UPDATE profile.outbox_events SET slot = (slot + 5) % 10, created_at = created_at - interval '5 days'")
+	logged(t, db, key, 3, "")
+	require.NotContains(t, replay("--since", "240h", "--key", key.String(), "--json=false"), "gone", "the log begins in another slot")
+	db.Exec(t, "DELETE FROM profile.outbox_events WHERE version < 3")
+	require.Contains(t, replay("--since", "240h", "--json=false"), "older events, up to 2, are gone\n")
+	require.Contains(t, replay("--since", "240h"), `"gone_up_to":2`)
+	require.NotContains(t, replay("--from", time.Now().Add(time.Hour).Format(time.RFC3339), "--json=false"), "gone", "nobody asked for those")
 }
 
 func TestS76_OutboxCommandsRefuseWhatTheyDoNotUnderstand(t *testing.T) {

@@ -16,9 +16,9 @@ import (
 const recountTimeout = 10 * time.Minute
 
 func statsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "stats", Short: "Checks counters (DATABASE_URL)"}
+	cmd := &cobra.Command{Use: "stats", Short: "Checks counters (DATABASE_URL, else the running make run)"}
 	cmd.AddCommand(&cobra.Command{
-		Use: "verify", Short: "Recounts every video and fails when a counter differs", Args: cobra.NoArgs, RunE: withURL(verifyStats),
+		Use: "verify", Short: "Recounts every video and fails when a counter differs", Args: cobra.NoArgs, RunE: withOperatedURL(verifyStats),
 	})
 	return cmd
 }

@@ -300,4 +300,7 @@ type Replayed struct {
 	ByType map[string]int64
 	// From is where the replay began; Oldest is when the log begins, the zero time when it is empty.
 	From, Oldest time.Time
+	// Gone is at most how many events were before Oldest; 0 says that the log never lost any. An id whose transaction
+	// was rolled back counts, too: nobody can tell it from an event that was removed.
+	Gone int64
 }

@@ -23,7 +23,8 @@ func (s *outboxService) Replay(ctx context.Context, q ReplayQuery, dryRun bool, 
 	if err != nil || len(slots) == 0 {
 		return Replayed{}, err
 	}
-	done := Replayed{ByType: map[string]int64{}, From: q.From, Oldest: slots[0].FirstAt}
+	// Ids count from 1, and the slots come in the order of theirs.
+	done := Replayed{ByType: map[string]int64{}, From: q.From, Oldest: slots[0].FirstAt, Gone: slots[0].FirstID - 1}
 	if q.From.IsZero() {
 		done.From = now.Add(-q.Since)
 	}

@@ -183,7 +183,7 @@ func (set schemaSet) requireField(t testing.TB, schema map[string]any, f protore
 	case f.Message().FullName() == "google.protobuf.Struct":
 		require.Equal(t, "object", schema["type"], f.FullName())
 	case f.Message().FullName() == "google.protobuf.Value":
-		require.Contains(t, schema["type"], "null", f.FullName())
+		require.Contains(t, schema["anyOf"], map[string]any{"type": "null"}, f.FullName())
 	default:
 		set.requireMessage(t, schema, f.Message())
 	}
@@ -229,6 +229,9 @@ func TestM41_BrokenEventsFailTheirSchemas(t *testing.T) {
 		"NegativeCount":      {outboxevents.WatchRemoved, func(p map[string]any) { stats(p)["likeCount"] = "-1" }},
 		"RatioAboveOne":      {outboxevents.WatchProgressed, func(p map[string]any) { p["progress"].(map[string]any)["maxRatio"] = 1.1 }},
 		"ValueOfExtra":       {outboxevents.PreferencesUpdated, func(p map[string]any) { change(p, 2)["newValue"] = "s3cr3t" }},
+		"ValueIsAList":       {outboxevents.PreferencesUpdated, func(p map[string]any) { change(p, 0)["newValue"] = []any{"a"} }},
+		"ValueIsABoolean":    {outboxevents.PreferencesUpdated, func(p map[string]any) { change(p, 0)["oldValue"] = true }},
+		"FieldIsANumber":     {outboxevents.PreferencesUpdated, func(p map[string]any) { change(p, 0)["field"] = 7 }},
 		"ChangeWithoutOld":   {outboxevents.PreferencesUpdated, func(p map[string]any) { delete(change(p, 0), "oldValue") }},
 		"CountsAsText":       {outboxevents.UserDeletionCompleted, func(p map[string]any) { p["erased"].(map[string]any)["profiles"] = "one" }},
 		"TaskIsNotAUUID":     {outboxevents.UserDeletionScheduled, func(p map[string]any) { p["purgeTaskId"] = 7 }},

@@ -1,5 +1,5 @@
-// Package config loads the service's configuration: a YAML file in the shape of configs/conf.proto,
-// overlaid by the environment, checked as a whole. What it does not know stops the start.
+// Package config loads the service's configuration: the shipped defaults, overlaid by a YAML file in the shape of
+// configs/conf.proto and by the environment, checked as a whole. What it does not know stops the start.
 package config
 
 import (
@@ -11,7 +11,7 @@ import (
 
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"gopkg.in/yaml.v3"
 
 	"github.com/lingo-services/profile/configs"
@@ -21,47 +21,73 @@ import (
 // Environment is the process environment in os.Environ form.
 type Environment []string
 
-// Load reads path, or the shipped defaults when path is empty, then applies env. Errors name the file, key
-// or variable, never a value.
+// Load lays the file at path, unless path is empty, and env over the shipped defaults. Errors name the file, key or
+// variable, never a value.
 func Load(path string, env Environment) (*confpb.Bootstrap, error) {
-	return LoadOver(path, &confpb.Bootstrap{}, env)
+	if path == "" {
+		return LoadText("", nil, env)
+	}
+	text, err := os.ReadFile(path) //nolint:gosec // G304: the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return LoadText(path, text, env)
 }
 
-// LoadOver is Load with the fields that over sets laid between file and env.
-func LoadOver(path string, over *confpb.Bootstrap, env Environment) (*confpb.Bootstrap, error) {
-	text := configs.Default
-	if path != "" {
-		var err error
-		if text, err = os.ReadFile(path); err != nil { //nolint:gosec // G304: the operator names the file
-			return nil, fmt.Errorf("read configuration: %w", err)
-		}
+// LoadText is Load with the text of a file, which may be empty; name is what errors call it.
+func LoadText(name string, text []byte, env Environment) (*confpb.Bootstrap, error) {
+	conf := &confpb.Bootstrap{}
+	if err := overlayFile(conf, configs.Default); err != nil {
+		return nil, fmt.Errorf("shipped configuration: %w", err)
 	}
-	conf, err := Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	if err := overlayFile(conf, text); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", name, err)
 	}
-	proto.Merge(conf, over)
 	if err := overlay(conf, env); err != nil {
 		return nil, err
 	}
 	return conf, nil
 }
 
-// Parse decodes YAML strictly; it does not validate. An error carries no value of the document.
-func Parse(text []byte) (*confpb.Bootstrap, error) {
-	var document map[string]any
+// overlayFile decodes YAML strictly and stores what it names in conf, zero values and empty lists included; a key
+// without a value changes nothing. It does not validate. An error carries no value of the document.
+func overlayFile(conf *confpb.Bootstrap, text []byte) error {
+	document := map[string]any{} // what an empty file leaves
 	if err := yaml.Unmarshal(text, &document); err != nil {
-		return nil, errors.New("not valid YAML")
+		return errors.New("not valid YAML")
 	}
 	asJSON, err := json.Marshal(document)
 	if err != nil {
-		return nil, errors.New("not expressible as JSON")
+		return errors.New("not expressible as JSON")
 	}
-	conf := &confpb.Bootstrap{}
-	if err := protojson.Unmarshal(asJSON, conf); err != nil {
-		return nil, errors.New(withoutValues(err.Error()))
+	part := &confpb.Bootstrap{}
+	if err := protojson.Unmarshal(asJSON, part); err != nil {
+		return errors.New(withoutValues(err.Error()))
 	}
-	return conf, nil
+	copyNamed(conf.ProtoReflect(), part.ProtoReflect(), document)
+	return nil
+}
+
+// copyNamed copies the fields that document names, a section field by field. Not Merge: it skips false, appends to
+// lists and adds 1s to 0.5s.
+func copyNamed(to, from protoreflect.Message, document map[string]any) {
+	fields := to.Descriptor().Fields()
+	for name, value := range document {
+		field := fields.ByJSONName(name)
+		if field == nil {
+			field = fields.ByName(protoreflect.Name(name))
+		}
+		section, isSection := value.(map[string]any)
+		switch {
+		case value == nil:
+		case isSection:
+			copyNamed(to.Mutable(field).Message(), from.Get(field).Message(), section)
+		case from.Has(field):
+			to.Set(field, from.Get(field))
+		default:
+			to.Clear(field)
+		}
+	}
 }
 
 // withoutValues keeps the complaint and the key of a protojson error but not the offending value.

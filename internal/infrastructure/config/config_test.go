@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
@@ -75,7 +77,7 @@ func TestShippedDefaultsAloneDoNotStart(t *testing.T) {
 func TestUnknownKeysFailByName(t *testing.T) {
 	t.Parallel()
 	for _, document := range []string{"nope: " + canary, "server: {nope: " + canary + "}", "data: {postgres: {nope: " + canary + "}}"} {
-		_, err := config.Parse([]byte(document))
+		_, err := config.LoadText("x.yaml", []byte(document), nil)
 		require.ErrorContains(t, err, "nope", document)
 		require.NotContains(t, err.Error(), canary)
 	}
@@ -125,14 +127,74 @@ func TestEnvironmentOverlaysEveryType(t *testing.T) {
 		[]string{conf.GetServer().GetGrpc().GetAddr(), conf.GetServer().GetHttp().GetAddr(), conf.GetServer().GetAdmin().GetAddr()})
 }
 
-func TestOverlayLiesBetweenFileAndEnvironment(t *testing.T) {
+func write(t *testing.T, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "profile.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestM137_AFileOverlaysTheDefaults(t *testing.T) {
 	t.Parallel()
-	over := &confpb.Bootstrap{Service: &confpb.Service{LogLevel: "warn", Environment: "dev"}}
-	conf, err := config.LoadOver("", over, config.Environment{"PROFILE_SERVICE_LOG_LEVEL=error"})
+	conf, err := config.Load(write(t, `
+service: {logLevel: warn} # the JSON name is as good
+server:
+  timeouts: {command: 1s}
+  reflection: false
+data: {postgres: {max_conns: 30, max_attempts: 0}}
+features: {publish_events: false}
+cursor: {keys: [first-key-0000000]}
+messaging: {outbox: {batch: 1}, catalog_inbox: {dead_letter_topic_id: ""}}
+`), config.Environment{sound, "PROFILE_SERVICE_ENVIRONMENT=dev"})
 	require.NoError(t, err)
-	require.Equal(t, "error", conf.GetService().GetLogLevel())
-	require.Equal(t, "dev", conf.GetService().GetEnvironment())
-	require.Equal(t, "127.0.0.1:9000", conf.GetServer().GetGrpc().GetAddr())
+
+	want := load(t, "PROFILE_CURSOR_KEYS=first-key-0000000", "PROFILE_SERVICE_ENVIRONMENT=dev")
+	want.Service.LogLevel = "warn"
+	want.Server.Timeouts.Command = durationpb.New(time.Second) // not added to the shipped 0.5 s
+	want.Data.Postgres.MaxConns, want.Data.Postgres.MaxAttempts = 30, 0
+	want.Features.PublishEvents = false
+	want.Messaging.Outbox.Batch = 1
+	want.Messaging.CatalogInbox.DeadLetterTopicId = ""
+	require.Equal(t, protojson.Format(want), protojson.Format(conf))
+}
+
+func TestM137_AFileReplacesLists(t *testing.T) {
+	t.Parallel()
+	env := config.Environment{sound, "PROFILE_CURSOR_KEYS="}
+	for document, want := range map[string][]string{
+		"cursor: {keys: [one-one-one-one-1, two-two-two-two-2]}": {"one-one-one-one-1", "two-two-two-two-2"},
+		"cursor: {keys: []}": nil,
+		"cursor: {}":         nil,
+	} {
+		conf, err := config.Load(write(t, document), env)
+		require.NoError(t, err, document)
+		require.Equal(t, want, conf.GetCursor().GetKeys(), document)
+	}
+	conf, err := config.Load(write(t, "cursor: {keys: [one-one-one-one-1]}"), config.Environment{aKey})
+	require.NoError(t, err)
+	require.Equal(t, []string{"0123456789abcdef"}, conf.GetCursor().GetKeys(), "the environment is above the file")
+}
+
+func TestM137_AFileThatSaysNothingChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, document := range []string{
+		"", "# nothing", "server:", "server: {timeouts: }", "server: {grpc: {addr: }}", "server: {}", "data: {postgres: {url: null}}", "cursor: {keys: ~}",
+	} {
+		conf, err := config.Load(write(t, document), config.Environment{sound, aKey})
+		require.NoError(t, err, document)
+		require.Equal(t, protojson.Format(load(t)), protojson.Format(conf), document)
+		require.NoError(t, config.Validate(conf), document)
+	}
+}
+
+func TestM137_FileErrorsNameTheFile(t *testing.T) {
+	t.Parallel()
+	path := write(t, "server: {nope: 1}")
+	_, err := config.Load(path, nil)
+	require.ErrorContains(t, err, "configuration "+path+": ")
+	_, err = config.Load(write(t, "server: {}"), config.Environment{"PROFILE_NOPE=1"})
+	require.ErrorContains(t, err, "environment variable PROFILE_NOPE")
+	require.NotContains(t, err.Error(), "profile.yaml", "the file is not to blame")
 }
 
 func TestVariablesWithAWrongValueAreNamedWithoutIt(t *testing.T) {
@@ -157,7 +219,7 @@ func TestFileErrorsNeverRepeatAValue(t *testing.T) {
 		"auth: {dev_services: [" + canary + "]}", "auth: {dev_services: [{token: {x: " + canary + "}}]}", "[" + canary + "]", canary, "a: b: " + canary,
 		"data: {postgres: {url: \"" + canary, "cursor: {keys: [[" + canary + "]]}", "idempotency: {retention: [" + canary + "]}",
 	} {
-		_, err := config.Parse([]byte(document))
+		_, err := config.LoadText("x.yaml", []byte(document), nil)
 		require.Error(t, err, document)
 		require.NotContains(t, err.Error(), canary, document)
 	}

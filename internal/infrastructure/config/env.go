@@ -95,7 +95,7 @@ func set(conf *confpb.Bootstrap, key, value string) error {
 	if err := protojson.Unmarshal(text, part); err != nil {
 		return fmt.Errorf("not a valid value for %s", key)
 	}
-	copyLeaf(conf, part, path) // not Merge: it skips false, appends to lists and adds 1s to 0.5s
+	copyNamed(conf.ProtoReflect(), part.ProtoReflect(), document.(map[string]any))
 	return nil
 }
 
@@ -105,19 +105,4 @@ func leaf(path []string) protoreflect.FieldDescriptor {
 		m = m.Fields().ByName(protoreflect.Name(name)).Message()
 	}
 	return m.Fields().ByName(protoreflect.Name(path[len(path)-1]))
-}
-
-// parent returns the message that holds the last name of path, creating what is missing.
-func parent(conf *confpb.Bootstrap, path []string) (protoreflect.Message, protoreflect.FieldDescriptor) {
-	m := conf.ProtoReflect()
-	for _, name := range path[:len(path)-1] {
-		m = m.Mutable(m.Descriptor().Fields().ByName(protoreflect.Name(name))).Message()
-	}
-	return m, m.Descriptor().Fields().ByName(protoreflect.Name(path[len(path)-1]))
-}
-
-func copyLeaf(conf, from *confpb.Bootstrap, path []string) {
-	source, field := parent(from, path)
-	target, _ := parent(conf, path)
-	target.Set(field, source.Get(field))
 }

@@ -106,6 +106,6 @@ func TestLockWithoutServer(t *testing.T) {
 
 	_, err = devpg.Start(within(t, 200*time.Millisecond), devpg.Options{StateDir: dir})
 	require.ErrorContains(t, err, "another process holds "+filepath.Join(dir, "server.lock")+" and its server does not answer")
-	require.ErrorContains(t, err, "it is still starting")
+	require.ErrorContains(t, err, "it has not said yet where it listens")
 	require.NoError(t, lock.Close())
 }

@@ -92,7 +92,7 @@ func (h *home) leave() error {
 	return nil
 }
 
-var errBooting = errors.New("it is still starting")
+var errBooting = errors.New("it has not said yet where it listens")
 
 // attach connects to the server that the state of dir names. A stale state is harmless: nobody answers there
 // who knows the password.

@@ -15,6 +15,20 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return start(ctx, o, thisMachine())
 }
 
+// Running is the persistent server that a process of ours runs now. It starts and creates nothing. Errors: ErrAbsent
+// when none answers.
+func Running(ctx context.Context, o Options) (*Server, error) {
+	dir, err := o.withDefaults().stateDir()
+	if err != nil {
+		return nil, err
+	}
+	server, err := attach(ctx, dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: no server answers for %s: %w", ErrAbsent, dir, err)
+	}
+	return server, nil
+}
+
 func start(ctx context.Context, o Options, m machine) (*Server, error) {
 	s := &starter{options: o.withDefaults(), machine: m}
 	if o.DatabaseURL != "" {

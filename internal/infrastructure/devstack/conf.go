@@ -19,11 +19,7 @@ func DevToken(role string) string { return devTokenPrefix + role }
 // Conf is the shipped configuration, relaxed for development on this machine, then env on top: insecure
 // identity, reflection, one service per role, a public cursor key.
 func Conf(env config.Environment) (*confpb.Bootstrap, error) {
-	conf, err := config.Parse([]byte(devOverlay()))
-	if err != nil {
-		return nil, fmt.Errorf("development configuration: %w", err)
-	}
-	return config.LoadOver("", conf, env)
+	return config.LoadText("of development", []byte(devOverlay()), env)
 }
 
 func devOverlay() string {

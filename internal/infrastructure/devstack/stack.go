@@ -78,12 +78,12 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer cleanupTasks()
-	announce(o.Out, conf, broker, seeded, service)
+	announce(o.Out, conf, broker, seeded, service, profilectl(db, o.Ephemeral))
 	return tasks.serve(ctx, service.App)
 }
 
 // announce prints addresses and lines that work as they are, pasted into a shell in the repository.
-func announce(out io.Writer, conf *confpb.Bootstrap, broker *Broker, seeded bool, s *Service) {
+func announce(out io.Writer, conf *confpb.Bootstrap, broker *Broker, seeded bool, s *Service, profilectl string) {
 	if seeded {
 		say(out, "seed: %d users", len(SeedUsers))
 	}
@@ -98,8 +98,19 @@ func announce(out io.Writer, conf *confpb.Bootstrap, broker *Broker, seeded bool
 	say(out, "\nTry:\n  curl -s http://%s/readyz", s.App.Listeners.Admin.Addr())
 	say(out, "  go tool -modfile=tools/go.mod grpcurl -plaintext -H 'x-apigateway-api-userinfo: %s' %s profile.v1.ProfileService/GetProfile",
 		UserInfo(SeedUsers[0].ID), s.App.Listeners.GRPC.Addr())
+	say(out, "  %s outbox status", profilectl)
 	say(out, "  PUBSUB_EMULATOR_HOST=%s .bin/profilectl events tail\n", broker.Addr)
 	say(out, "ready")
+}
+
+// profilectl is how a shell calls it for db. It finds a persistent server by itself, and an external one in the shell's
+// own DATABASE_URL; the password of a private one is good for nothing once the stack ends.
+func profilectl(db *devpg.Server, ephemeral bool) string {
+	const program = ".bin/profilectl"
+	if !ephemeral || db.Attached() {
+		return program
+	}
+	return "DATABASE_URL='" + db.OwnerURL("") + "' " + program
 }
 
 // UserInfo is the identity header's value for a user.

@@ -4,6 +4,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -47,8 +48,13 @@ func collectLess() {
 
 func run[A App](name string, args []string, build Build[A]) error {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	path := flags.String("conf", "", "configuration file; empty for the shipped defaults")
-	if err := flags.Parse(args); err != nil {
+	path := flags.String("conf", "", "YAML `file` laid over the shipped defaults (configs/config.yaml) and under the environment;\n"+
+		"what it does not name keeps its default")
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

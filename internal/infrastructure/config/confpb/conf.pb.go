@@ -23,9 +23,9 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Bootstrap is the whole configuration: configs/config.yaml, then PROFILE_<PATH> environment variables
-// (PROFILE_SERVER_GRPC_ADDR sets server.grpc.addr), then the platform's well-known names. Unknown keys stop
-// the start. Fields marked debug_redact are never printed.
+// Bootstrap is the whole configuration: configs/config.yaml, then the file given with -conf, then PROFILE_<PATH>
+// environment variables (PROFILE_SERVER_GRPC_ADDR sets server.grpc.addr), then the platform's well-known names.
+// Unknown keys stop the start. Fields marked debug_redact are never printed.
 type Bootstrap struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Log level and environment name.
