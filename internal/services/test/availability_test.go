@@ -294,12 +294,16 @@ func TestP14_PlaceholdersTellOnlyWhatIsTheUsersOwn(t *testing.T) {
 			require.Empty(t, f.favorites().GetFavorites())
 			require.Empty(t, f.history().GetItems())
 			placeholders := f.favorites(withUnavailable).GetFavorites()
-			require.Len(t, placeholders, 2, "one of each type")
+			require.Len(t, placeholders, 2)
+			require.Equal(t, []profilev1.FavoriteType{bookmarkType, likeType}, []profilev1.FavoriteType{placeholders[0].GetFavoriteType(), placeholders[1].GetFavoriteType()})
+			require.True(t, placeholders[1].GetCreatedAt().AsTime().Before(placeholders[0].GetCreatedAt().AsTime()), "each has its time")
+			require.True(t, placeholders[1].GetState().GetHasLiked())
 			for i, want := range own {
 				want.Video, want.Stats, want.Availability = nil, nil, placeholders[i].GetAvailability()
 				require.True(t, proto.Equal(want, placeholders[i]), placeholders[i])
 			}
 			entry := f.history(func(r *profilev1.ListWatchHistoryRequest) { r.IncludeUnavailable = true }).GetItems()[0]
+			require.InDelta(t, 0.5, entry.GetProgress().GetProgressRatio(), 1e-9)
 			watched.Video, watched.Stats, watched.Availability = nil, nil, placeholders[0].GetAvailability()
 			require.True(t, proto.Equal(watched, entry), entry)
 			require.NotContains(t, f.state(video).String(), playlist)
