@@ -110,6 +110,22 @@ func FuzzUpsertWatchProgress(f *testing.F) {
 		}))
 }
 
+func FuzzGetWatchProgress(f *testing.F) {
+	fuzzRequest(f, func() *profilev1.GetWatchProgressRequest { return &profilev1.GetWatchProgressRequest{} },
+		func(d *dto.Decoder, h dto.Headers, r *profilev1.GetWatchProgressRequest) error {
+			_, _, err := d.GetWatchProgress(self, h, r)
+			return err
+		}, &profilev1.GetWatchProgressRequest{VideoId: "20000000-0000-4000-8000-000000000002"})
+}
+
+func FuzzBatchGetWatchProgress(f *testing.F) {
+	fuzzRequest(f, func() *profilev1.BatchGetWatchProgressRequest { return &profilev1.BatchGetWatchProgressRequest{} },
+		func(d *dto.Decoder, h dto.Headers, r *profilev1.BatchGetWatchProgressRequest) error {
+			_, _, err := d.BatchGetWatchProgress(self, h, r)
+			return err
+		}, &profilev1.BatchGetWatchProgressRequest{VideoIds: []string{"20000000-0000-4000-8000-000000000002"}})
+}
+
 func FuzzListWatchHistory(f *testing.F) {
 	fuzzRequest(f, func() *profilev1.ListWatchHistoryRequest { return &profilev1.ListWatchHistoryRequest{} },
 		func(d *dto.Decoder, h dto.Headers, r *profilev1.ListWatchHistoryRequest) error {

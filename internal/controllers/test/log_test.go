@@ -59,7 +59,9 @@ func sensitive() map[string][]proto.Message {
 			&profilev1.UpsertWatchProgressRequest{VideoId: videoID, Progress: report(secret(17))},
 			&profilev1.UpsertWatchProgressRequest{VideoId: videoID, Progress: report(secret(18) + " ")},
 		},
-		"ListWatchHistory": {&profilev1.ListWatchHistoryRequest{PageToken: secret(19)}},
+		"GetWatchProgress":      {&profilev1.GetWatchProgressRequest{VideoId: secret(22)}},
+		"BatchGetWatchProgress": {&profilev1.BatchGetWatchProgressRequest{VideoIds: []string{secret(23)}}},
+		"ListWatchHistory":      {&profilev1.ListWatchHistoryRequest{PageToken: secret(19)}},
 		"PurgeUserData": {
 			&profilev1.PurgeUserDataRequest{Reason: secret(20)}, &profilev1.PurgeUserDataRequest{Reason: strings.Repeat(canary, 50), IdempotencyKey: secret(21)},
 		},

@@ -103,6 +103,10 @@ var valid = map[protoreflect.Name]func() proto.Message{
 			PositionSeconds: 42, ProgressRatio: new(0.42), TotalWatchSeconds: 42,
 		}}
 	},
+	"GetWatchProgress": func() proto.Message { return &profilev1.GetWatchProgressRequest{VideoId: videoID} },
+	"BatchGetWatchProgress": func() proto.Message {
+		return &profilev1.BatchGetWatchProgressRequest{VideoIds: []string{videoID}}
+	},
 	"ListWatchHistory": func() proto.Message { return &profilev1.ListWatchHistoryRequest{PageSize: 5} },
 	"PurgeUserData":    func() proto.Message { return &profilev1.PurgeUserDataRequest{Reason: "asked"} },
 }

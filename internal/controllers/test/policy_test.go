@@ -37,15 +37,17 @@ var (
 )
 
 var matrix = map[protoreflect.Name]access{
-	"GetProfile":          {true, []string{"reader", "admin"}, ok},
-	"UpdateProfile":       {true, []string{"writer", "admin"}, ok},
-	"UpdatePreferences":   {true, []string{"writer", "admin"}, ok},
-	"MutateFavorite":      {true, []string{"writer", "admin"}, ok},
-	"BatchQueryFavorite":  {true, []string{"reader", "admin"}, ok},
-	"ListFavorites":       {true, []string{"reader", "admin"}, ok},
-	"UpsertWatchProgress": {true, []string{"writer", "admin"}, ok},
-	"ListWatchHistory":    {true, []string{"reader", "admin"}, ok},
-	"PurgeUserData":       {false, []string{"compliance", "admin"}, notServed},
+	"GetProfile":            {true, []string{"reader", "admin"}, ok},
+	"UpdateProfile":         {true, []string{"writer", "admin"}, ok},
+	"UpdatePreferences":     {true, []string{"writer", "admin"}, ok},
+	"MutateFavorite":        {true, []string{"writer", "admin"}, ok},
+	"BatchQueryFavorite":    {true, []string{"reader", "admin"}, ok},
+	"ListFavorites":         {true, []string{"reader", "admin"}, ok},
+	"UpsertWatchProgress":   {true, []string{"writer", "admin"}, ok},
+	"GetWatchProgress":      {true, []string{"reader", "admin"}, ok},
+	"BatchGetWatchProgress": {true, []string{"reader", "admin"}, ok},
+	"ListWatchHistory":      {true, []string{"reader", "admin"}, ok},
+	"PurgeUserData":         {false, []string{"compliance", "admin"}, notServed},
 }
 
 func (a access) user(granted outcome) outcome {
