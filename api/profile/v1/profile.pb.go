@@ -1595,9 +1595,9 @@ func (x *ListWatchHistoryRequest) GetIncludeUnavailable() bool {
 type WatchHistoryFilter struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Completion CompletionState        `protobuf:"varint,1,opt,name=completion,proto3,enum=profile.v1.CompletionState" json:"completion,omitempty"`
-	// Inclusive lower bound of last_watched_at.
+	// Inclusive lower bound of last_watched_at, which has microseconds: a finer bound is rounded up.
 	WatchedAfter *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=watched_after,json=watchedAfter,proto3" json:"watched_after,omitempty"`
-	// Exclusive upper bound of last_watched_at.
+	// Exclusive upper bound of last_watched_at; rounded as watched_after.
 	WatchedBefore *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=watched_before,json=watchedBefore,proto3" json:"watched_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

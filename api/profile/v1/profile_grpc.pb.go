@@ -64,7 +64,8 @@ type ProfileServiceClient interface {
 	UpdatePreferences(ctx context.Context, in *UpdatePreferencesRequest, opts ...grpc.CallOption) (*UpdatePreferencesResponse, error)
 	// Makes one like or bookmark match `action`. Callers: self, writer. Repeating it is safe: only a real
 	// change moves a counter or publishes profile.engagement.added or .removed. A command older than the
-	// stored state changes nothing and answers OK with reason STALE.
+	// stored state changes nothing and answers OK with reason STALE; of two of one time a REMOVE wins. An ADD that
+	// changes nothing is OK whatever became of the video.
 	// FAILED_PRECONDITION/VIDEO_UNAVAILABLE: ADD on a deleted video, or on a private one of somebody else.
 	// RESOURCE_EXHAUSTED/FAVORITE_LIMIT_REACHED: a real ADD over the limit of its kind.
 	MutateFavorite(ctx context.Context, in *MutateFavoriteRequest, opts ...grpc.CallOption) (*MutateFavoriteResponse, error)
@@ -78,8 +79,9 @@ type ProfileServiceClient interface {
 	// malformed, altered, or of another user or query.
 	ListFavorites(ctx context.Context, in *ListFavoritesRequest, opts ...grpc.CallOption) (*ListFavoritesResponse, error)
 	// Reports where a user is in a video. Callers: self, writer. Repeating a report is safe: seconds are
-	// cumulative, the resume point follows the newest report, and an event is published only for a change
-	// of five percentage points, a first watch or a completion.
+	// cumulative, the resume point follows the newest report (of two of one time the greater position, then the
+	// greater ratio), and an event is published only for a change of five percentage points, a first watch or a
+	// completion. Dated reports may arrive in any order.
 	// FAILED_PRECONDITION/VIDEO_UNAVAILABLE: the video is deleted.
 	UpsertWatchProgress(ctx context.Context, in *UpsertWatchProgressRequest, opts ...grpc.CallOption) (*UpsertWatchProgressResponse, error)
 	// Returns where a user is in one video, also below 5 %. Callers: self, reader. Reads only. progress is absent when
@@ -246,7 +248,8 @@ type ProfileServiceServer interface {
 	UpdatePreferences(context.Context, *UpdatePreferencesRequest) (*UpdatePreferencesResponse, error)
 	// Makes one like or bookmark match `action`. Callers: self, writer. Repeating it is safe: only a real
 	// change moves a counter or publishes profile.engagement.added or .removed. A command older than the
-	// stored state changes nothing and answers OK with reason STALE.
+	// stored state changes nothing and answers OK with reason STALE; of two of one time a REMOVE wins. An ADD that
+	// changes nothing is OK whatever became of the video.
 	// FAILED_PRECONDITION/VIDEO_UNAVAILABLE: ADD on a deleted video, or on a private one of somebody else.
 	// RESOURCE_EXHAUSTED/FAVORITE_LIMIT_REACHED: a real ADD over the limit of its kind.
 	MutateFavorite(context.Context, *MutateFavoriteRequest) (*MutateFavoriteResponse, error)
@@ -260,8 +263,9 @@ type ProfileServiceServer interface {
 	// malformed, altered, or of another user or query.
 	ListFavorites(context.Context, *ListFavoritesRequest) (*ListFavoritesResponse, error)
 	// Reports where a user is in a video. Callers: self, writer. Repeating a report is safe: seconds are
-	// cumulative, the resume point follows the newest report, and an event is published only for a change
-	// of five percentage points, a first watch or a completion.
+	// cumulative, the resume point follows the newest report (of two of one time the greater position, then the
+	// greater ratio), and an event is published only for a change of five percentage points, a first watch or a
+	// completion. Dated reports may arrive in any order.
 	// FAILED_PRECONDITION/VIDEO_UNAVAILABLE: the video is deleted.
 	UpsertWatchProgress(context.Context, *UpsertWatchProgressRequest) (*UpsertWatchProgressResponse, error)
 	// Returns where a user is in one video, also below 5 %. Callers: self, reader. Reads only. progress is absent when
