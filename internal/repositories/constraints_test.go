@@ -25,6 +25,7 @@ var valid = map[string]columns{
 		"max_ratio_bp": "6000", "reported_seconds": "20", "counted_seconds": "10", "first_watched_at": "now()", "last_watched_at": "now()",
 		"expires_at": "now()",
 	},
+	"watch_sessions":    {"user_id": "gen_random_uuid()", "video_id": "gen_random_uuid()", "session_id": "'s'", "seq": "1"},
 	"videos_projection": {"video_id": "gen_random_uuid()", "version": "1"},
 	"video_stats":       {"video_id": "gen_random_uuid()"},
 	"user_stats":        {"user_id": "gen_random_uuid()"},
@@ -70,6 +71,11 @@ var bounds = []struct {
 		"engagements", "engagements_state_check",
 		[]string{"state_at=now() + interval '1 second'", "state_at=now() - interval '1 second';deleted_at=now()"},
 		[]string{"state_at=now() - interval '1 microsecond'"},
+	},
+	{
+		"watch_sessions", "watch_sessions_session_check",
+		[]string{"session_id=repeat('s', 128)", "seq=9223372036854775807"},
+		[]string{"session_id=''", "session_id=repeat('s', 129)", "seq=0", "seq=-1"},
 	},
 	{"watch_logs", "watch_logs_position_check", []string{"position_seconds=0", "position_seconds=864000"}, []string{"position_seconds=-1", "position_seconds=864001"}},
 	{

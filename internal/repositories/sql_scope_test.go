@@ -15,7 +15,7 @@ import (
 var (
 	sqlComment = regexp.MustCompile(`--[^\n]*`)
 	// What follows these words is a relation; LATERAL, a bracket or SET is not.
-	relation = regexp.MustCompile(`(?i)\b(?:from|join|into|update|references|table(?: if not exists)?|index(?: concurrently)?(?: if not exists)? \w+ on|partition of|view|trigger \w+ before update on|policy \w+ on) ([a-z_]\w*(?:\.[a-z_%]\w*)?)`)
+	relation = regexp.MustCompile(`(?i)\b(?:from|join|into|update|references|table(?: if not exists)?|index(?: concurrently)?(?: if not exists)? \w+ on|partition of|view|trigger \w+ before (?:insert or )?update on|policy \w+ on) ([a-z_]\w*(?:\.[a-z_%]\w*)?)`)
 	cte      = regexp.MustCompile(`(?i)\b([a-z_]\w*) as (?:not )?(?:materialized )?\(`)
 	routine  = regexp.MustCompile(`(?i)\b([a-z_]\w*)\.[a-z_]\w*\s*\(`)
 	created  = regexp.MustCompile(`(?i)create table(?: if not exists)? ([a-z_.0-9]+)`)
