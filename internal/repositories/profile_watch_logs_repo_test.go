@@ -28,6 +28,7 @@ func watchLog(u models.UserID, v models.VideoID) po.WatchLog {
 func fullLog(u models.UserID, v models.VideoID) po.WatchLog {
 	l := watchLog(u, v)
 	l.PositionSeconds, l.RatioBP, l.MaxRatioBP, l.ResumeAt = 864_000, 1, 10_000, after(3)
+	l.RatioAt, l.FurthestSeconds = after(2), 864_000
 	l.ReportedSeconds, l.CountedSeconds = 315_360_000, 86_400
 	l.CompletedAt, l.CompletedCount, l.CompletionArmed = ptr(after(2)), 3, false
 	l.LastEmittedRatioBP, l.SessionID, l.SessionSeq = ptr(int32(0)), ptr("s"), ptr(int64(0))
@@ -252,4 +253,33 @@ func TestM97_ListedWatchLogCarriesVideoAndCounters(t *testing.T) {
 	require.Equal(t, po.VideoStats{UniqueWatchers: 1, Version: 1, UpdatedAt: after(5)}, entries[0].Stats)
 	require.Equal(t, models.Available, entries[0].Availability)
 	require.Equal(t, ptr("t"), entries[0].Video.Title)
+}
+
+// Rows of before the column say nothing of when their ratio was true: with the resume point.
+func TestS36_RatiosOfEarlierRowsAreKnown(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	l := fullLog(user(1), video(1))
+	l.FurthestSeconds = 0
+	storeLogs(t, s, l)
+	s.DB.Exec(t, "UPDATE profile.watch_logs SET ratio_at = NULL")
+	stored := lockLogs(t, s, keyOfLog(l))[keyOfLog(l)]
+	require.Equal(t, l.ResumeAt, stored.RatioAt)
+	require.True(t, stored.Judged())
+}
+
+func TestS31_TheGreatestNumberOfASessionIsKept(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	session := func(id string, seq int64) po.WatchSession {
+		return po.WatchSession{WatchSessionKey: po.WatchSessionKey{UserID: user(1), VideoID: video(1), SessionID: id}, Seq: seq}
+	}
+	for _, batch := range [][]po.WatchSession{{session("a", 5), session("b", 1)}, {session("a", 3)}, {session("b", 2)}, {}} {
+		do(t, s, func(ctx context.Context, tx *repositories.Tx) error { return tx.WatchLogs.UpsertSessions(ctx, batch) })
+	}
+	other := po.WatchSessionKey{UserID: user(2), VideoID: video(1), SessionID: "a"}
+	seen := write(t, s, func(ctx context.Context, tx *repositories.Tx) (map[po.WatchSessionKey]int64, error) {
+		return tx.WatchLogs.Sessions(ctx, []po.WatchSessionKey{session("a", 0).WatchSessionKey, session("b", 0).WatchSessionKey, session("c", 0).WatchSessionKey, other})
+	})
+	require.Equal(t, map[po.WatchSessionKey]int64{session("a", 0).WatchSessionKey: 5, session("b", 0).WatchSessionKey: 2}, seen)
 }

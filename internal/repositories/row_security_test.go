@@ -44,6 +44,9 @@ func rowsOfUser(u models.UserID) func(context.Context, *repositories.Tx) ([]any,
 		note(tx.WatchLogs.Get(ctx, []repositories.WatchKey{key}))
 		note(nil, tx.WatchLogs.UpsertProgress(ctx, []po.WatchLog{fullLog(u, video(1))}))
 		note(tx.WatchLogs.Get(ctx, []repositories.WatchKey{key}))
+		session := po.WatchSession{WatchSessionKey: po.WatchSessionKey{UserID: u, VideoID: video(1), SessionID: "s"}, Seq: 3}
+		note(nil, tx.WatchLogs.UpsertSessions(ctx, []po.WatchSession{session}))
+		note(tx.WatchLogs.Sessions(ctx, []po.WatchSessionKey{session.WatchSessionKey}))
 		note(increment(ctx, tx, []po.StatsDelta{{VideoID: video(1), Likes: 1, Watchers: 1}}))
 		note(tx.UserStats.Increment(ctx, []po.UserDelta{{UserID: u, Likes: 1, Watched: 1, Events: 1}}))
 		logged := event(u, 1)
@@ -74,6 +77,7 @@ func viewOfUser(u models.UserID) func(context.Context, *repositories.Tx) ([]any,
 		note(tx.Engagements.CountByUser(ctx, q))
 		note(tx.Engagements.BatchGet(ctx, u, []models.VideoID{video(1), video(2), video(3)}))
 		note(tx.WatchLogs.ListRecent(ctx, po.WatchQuery{UserID: u, PageSize: 10}))
+		note(tx.WatchLogs.BatchGet(ctx, u, []models.VideoID{video(1), video(2)}))
 		note(tx.VideoStats.BatchGet(ctx, []models.VideoID{video(1), video(2)}))
 		note(tx.Videos.ListByIDs(ctx, []models.VideoID{video(1)}))
 		note(tx.Idempotency.Get(ctx, []po.IdempotencyRecord{asked}))

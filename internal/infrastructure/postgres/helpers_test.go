@@ -59,6 +59,7 @@ func addRows(t testing.TB, db *testkit.Database, user uuid.UUID) {
 		"INSERT INTO profile.engagements (user_id, video_id, engagement_type, engaged_at, state_at) VALUES ($1, gen_random_uuid(), 'like', now(), now())",
 		`INSERT INTO profile.watch_logs (user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, first_watched_at, last_watched_at, expires_at)
 		 VALUES ($1, gen_random_uuid(), 0, 0, now(), 0, now(), now(), now())`,
+		"INSERT INTO profile.watch_sessions (user_id, video_id, session_id, seq) VALUES ($1, gen_random_uuid(), 's', 1)",
 		`INSERT INTO profile.idempotency_keys (user_id, action, resource_id, idempotency_key, fingerprint, response, expires_at)
 		 VALUES ($1, 'a', gen_random_uuid(), 'k', decode(repeat('00', 32), 'hex'), '{}', now())`,
 		`WITH e AS (INSERT INTO profile.outbox_events (event_id, aggregate_type, aggregate_id, event_type, ordering_key, version, payload, occurred_at)

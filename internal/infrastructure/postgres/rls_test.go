@@ -98,7 +98,7 @@ func TestS94_WriteThatForgotItsWhereChangesOwnRowsOnly(t *testing.T) {
 	db := secured(t, ada, grace)
 	pool := appPool(t, db, 1)
 	errBack := errors.New("take it back")
-	for _, table := range []string{"users", "user_stats", "engagements", "watch_logs", "idempotency_keys", "outbox_events", "outbox_deliveries"} {
+	for _, table := range []string{"users", "user_stats", "engagements", "watch_logs", "watch_sessions", "idempotency_keys", "outbox_events", "outbox_deliveries"} {
 		owner := "user_id"
 		if table == "outbox_events" || table == "outbox_deliveries" {
 			owner = "ordering_key"
