@@ -31,6 +31,9 @@ const fewFavorites = 2
 // theater is what the members of a crowd do things to.
 type theater struct {
 	s *testkit.Service
+	// settled: what a caller left behind is over before the next command of the user begins. It is not where a call that
+	// is given up has its connection closed: the database may still be at work on it then.
+	settled bool
 	// videos are the user's own to like; deleted is nobody's.
 	videos  []models.VideoID
 	deleted models.VideoID
@@ -38,7 +41,10 @@ type theater struct {
 
 func newTheater(t testing.TB, configure func(*confpb.Bootstrap)) *theater {
 	t.Helper()
-	h := &theater{s: testkit.New(t, configure), videos: newVideos(4), deleted: testkit.NewVideo()}
+	h := &theater{videos: newVideos(4), deleted: testkit.NewVideo()}
+	h.s = testkit.New(t, configure, func(conf *confpb.Bootstrap) {
+		h.settled = conf.Coalescing.Enabled || conf.Data.Postgres.QueryMode != "exec"
+	})
 	h.s.Publish(t, h.deleted, videoIn("deleted", "public", 1))
 	return h
 }
@@ -50,6 +56,8 @@ type member struct {
 	active map[register]bool
 	// kept are the answers given for keys.
 	kept map[string]answered
+	// gone: the member left a call behind that may not be over, and does nothing more.
+	gone bool
 }
 
 type answered struct {
@@ -76,6 +84,9 @@ func anyAct(d draw) act {
 }
 
 func (m *member) do(ctx context.Context, a act) error {
+	if m.gone {
+		return nil
+	}
 	if a.leaving >= 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, a.leaving)
@@ -105,6 +116,7 @@ func (m *member) report(ctx context.Context, call models.Call, video models.Vide
 	answer, err := m.s.Watch.Report(ctx, call, services.ProgressReport{UserID: m.user, VideoID: video, RatioBP: new(int32(5000)), TotalSeconds: 10})
 	switch {
 	case a.leaving >= 0 && gaveUp(err):
+		m.gone = !m.settled
 		return nil
 	case video == m.deleted:
 		if !errors.Is(err, models.ErrVideoUnavailable) {
@@ -136,6 +148,10 @@ func (m *member) judge(a act, call models.Call, cmd services.FavoriteCommand, go
 		return nil
 	}
 	switch {
+	case a.leaving >= 0 && gaveUp(err) && !m.settled:
+		m.gone = true
+		delete(m.active, key)
+		return nil
 	case a.leaving >= 0 && gaveUp(err):
 		return m.adopt(key, scope, call, cmd)
 	case repeated && earlier.cmd != cmd:
