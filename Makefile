@@ -156,4 +156,4 @@ $(BIN)/buf $(BIN)/sqlc $(BIN)/golangci-lint: $(BIN)/%: tools/%/go.mod
 	@mkdir -p $(BIN) && cd tools/$* && GOBIN=$(BIN) go install tool && touch $@
 
 third_party: go.mod
-	@dir=$$(cd tools && go mod download -json $(KRATOS) | sed -n 's/^\t"Dir": "\(.*\)",/\1/p') && mkdir -p $@ && cp -r $$dir/third_party/buf $@/ && chmod -R u+w $@ && touch $@
+	@dir=$$(cd tools && go mod download -json $(KRATOS) | sed -n 's/^\t"Dir": "\(.*\)",/\1/p') && mkdir -p $@/google && cp -r $$dir/third_party/buf $@/ && cp -r $$dir/third_party/google/api $@/google/ && chmod -R u+w $@ && touch $@

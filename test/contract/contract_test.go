@@ -4,11 +4,13 @@ package contract
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
@@ -20,6 +22,21 @@ var rpcs = []string{
 	"GetProfile", "UpdateProfile", "UpdatePreferences", "MutateFavorite", "BatchQueryFavorite", "ListFavorites", "UpsertWatchProgress",
 	"ListWatchHistory", "PurgeUserData", "GetWatchProgress", "BatchGetWatchProgress",
 }
+
+// callers of api.md section 1: who may call a method, beside admins.
+const callers = `
+GetProfile: self reader
+UpdateProfile: self writer
+UpdatePreferences: self writer
+MutateFavorite: self writer
+BatchQueryFavorite: self reader
+ListFavorites: self reader
+UpsertWatchProgress: self writer
+ListWatchHistory: self reader
+PurgeUserData: compliance
+GetWatchProgress: self reader
+BatchGetWatchProgress: self reader
+`
 
 // fields of api.md sections 2-4: "message: name number type, …". Types: scalars by their proto name,
 // messages and enums by their full name without the profile.v1 or google.protobuf package, repeated as [].
@@ -135,6 +152,38 @@ func TestPackageAndFiles(t *testing.T) {
 		require.Equal(t, protoreflect.Proto3, file.Syntax(), file.Path())
 	}
 	require.Equal(t, "profile.v1.ProfileService", profilev1.ProfileService_ServiceDesc.ServiceName)
+}
+
+// callersOf reads the option of a method.
+func callersOf(m protoreflect.MethodDescriptor) (list []string) {
+	option, _ := proto.GetExtension(m.Options(), profilev1.E_Access).(*profilev1.Access)
+	if option.GetSelf() {
+		list = append(list, "self")
+	}
+	for _, r := range option.GetRoles() {
+		list = append(list, strings.ToLower(strings.TrimPrefix(r.String(), "ROLE_")))
+	}
+	return list
+}
+
+func TestS3_CallersOfMethods(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	for _, name := range rpcs {
+		fmt.Fprintf(&text, "\n%s: %s", name, strings.Join(callersOf(service().Methods().ByName(protoreflect.Name(name))), " "))
+	}
+	require.Equal(t, callers, text.String()+"\n")
+}
+
+// The table of docs/api.md says of every method what its option says.
+func TestDocumentedCallers(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile("../../docs/api.md")
+	require.NoError(t, err)
+	for _, name := range rpcs {
+		row := fmt.Sprintf("\n| `%s` | %s |", name, strings.Join(callersOf(service().Methods().ByName(protoreflect.Name(name))), ", "))
+		require.Contains(t, string(document), row)
+	}
 }
 
 func TestRPCs(t *testing.T) {

@@ -8,6 +8,7 @@ package profilev1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
@@ -2778,7 +2779,7 @@ var File_profile_v1_profile_proto protoreflect.FileDescriptor
 const file_profile_v1_profile_proto_rawDesc = "" +
 	"\n" +
 	"\x18profile/v1/profile.proto\x12\n" +
-	"profile.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"_\n" +
+	"profile.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x18profile/v1/options.proto\"_\n" +
 	"\x11GetProfileRequest\x12J\n" +
 	"\auser_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x06userId\"f\n" +
 	"\x12GetProfileResponse\x12-\n" +
@@ -3008,20 +3009,20 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\x14AVAILABILITY_PRIVATE\x10\x02\x12\x1a\n" +
 	"\x16AVAILABILITY_NOT_READY\x10\x03\x12\x18\n" +
 	"\x14AVAILABILITY_DELETED\x10\x04\x12\x18\n" +
-	"\x14AVAILABILITY_UNKNOWN\x10\x052\x93\b\n" +
-	"\x0eProfileService\x12K\n" +
+	"\x14AVAILABILITY_UNKNOWN\x10\x052\xfd\x0e\n" +
+	"\x0eProfileService\x12\x90\x01\n" +
 	"\n" +
-	"GetProfile\x12\x1d.profile.v1.GetProfileRequest\x1a\x1e.profile.v1.GetProfileResponse\x12T\n" +
-	"\rUpdateProfile\x12 .profile.v1.UpdateProfileRequest\x1a!.profile.v1.UpdateProfileResponse\x12`\n" +
-	"\x11UpdatePreferences\x12$.profile.v1.UpdatePreferencesRequest\x1a%.profile.v1.UpdatePreferencesResponse\x12W\n" +
-	"\x0eMutateFavorite\x12!.profile.v1.MutateFavoriteRequest\x1a\".profile.v1.MutateFavoriteResponse\x12c\n" +
-	"\x12BatchQueryFavorite\x12%.profile.v1.BatchQueryFavoriteRequest\x1a&.profile.v1.BatchQueryFavoriteResponse\x12T\n" +
-	"\rListFavorites\x12 .profile.v1.ListFavoritesRequest\x1a!.profile.v1.ListFavoritesResponse\x12f\n" +
-	"\x13UpsertWatchProgress\x12&.profile.v1.UpsertWatchProgressRequest\x1a'.profile.v1.UpsertWatchProgressResponse\x12]\n" +
-	"\x10GetWatchProgress\x12#.profile.v1.GetWatchProgressRequest\x1a$.profile.v1.GetWatchProgressResponse\x12l\n" +
-	"\x15BatchGetWatchProgress\x12(.profile.v1.BatchGetWatchProgressRequest\x1a).profile.v1.BatchGetWatchProgressResponse\x12]\n" +
-	"\x10ListWatchHistory\x12#.profile.v1.ListWatchHistoryRequest\x1a$.profile.v1.ListWatchHistoryResponse\x12T\n" +
-	"\rPurgeUserData\x12 .profile.v1.PurgeUserDataRequest\x1a!.profile.v1.PurgeUserDataResponseB<Z:github.com/lingo-services/profile/api/profile/v1;profilev1b\x06proto3"
+	"GetProfile\x12\x1d.profile.v1.GetProfileRequest\x1a\x1e.profile.v1.GetProfileResponse\"C\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x024Z!\x12\x1f/api/v1/profile/users/{user_id}\x12\x0f/api/v1/user/me\x12y\n" +
+	"\rUpdateProfile\x12 .profile.v1.UpdateProfileRequest\x1a!.profile.v1.UpdateProfileResponse\"#\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02\x14:\x01*2\x0f/api/v1/user/me\x12\x91\x01\n" +
+	"\x11UpdatePreferences\x12$.profile.v1.UpdatePreferencesRequest\x1a%.profile.v1.UpdatePreferencesResponse\"/\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02 :\x01*2\x1b/api/v1/user/me/preferences\x12\x98\x03\n" +
+	"\x0eMutateFavorite\x12!.profile.v1.MutateFavoriteRequest\x1a\".profile.v1.MutateFavoriteResponse\"\xbe\x02\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02\xae\x02:\x01*Z\"* /api/v1/user/me/likes/{video_id}Z):\x01*\x1a$/api/v1/user/me/bookmarks/{video_id}Z&*$/api/v1/user/me/bookmarks/{video_id}Z\":\x01*\"\x1d/api/v1/video/{video_id}/likeZ\x1f*\x1d/api/v1/video/{video_id}/likeZ&:\x01*\"!/api/v1/video/{video_id}/favoriteZ#*!/api/v1/video/{video_id}/favorite\x1a /api/v1/user/me/likes/{video_id}\x12\x9d\x01\n" +
+	"\x12BatchQueryFavorite\x12%.profile.v1.BatchQueryFavoriteRequest\x1a&.profile.v1.BatchQueryFavoriteResponse\"8\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02):\x01*\"$/api/v1/user/me/favorites:batchQuery\x12\x80\x01\n" +
+	"\rListFavorites\x12 .profile.v1.ListFavoritesRequest\x1a!.profile.v1.ListFavoritesResponse\"*\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/user/me/favorites\x12\xa4\x01\n" +
+	"\x13UpsertWatchProgress\x12&.profile.v1.UpsertWatchProgressRequest\x1a'.profile.v1.UpsertWatchProgressResponse\"<\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02-:\x01*\x1a(/api/v1/user/me/watch-history/{video_id}\x12\x98\x01\n" +
+	"\x10GetWatchProgress\x12#.profile.v1.GetWatchProgressRequest\x1a$.profile.v1.GetWatchProgressResponse\"9\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02*\x12(/api/v1/user/me/watch-history/{video_id}\x12\xa8\x01\n" +
+	"\x15BatchGetWatchProgress\x12(.profile.v1.BatchGetWatchProgressRequest\x1a).profile.v1.BatchGetWatchProgressResponse\":\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02+:\x01*\"&/api/v1/user/me/watch-history:batchGet\x12\x8d\x01\n" +
+	"\x10ListWatchHistory\x12#.profile.v1.ListWatchHistoryRequest\x1a$.profile.v1.ListWatchHistoryResponse\".\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1/user/me/watch-history\x12\x8d\x01\n" +
+	"\rPurgeUserData\x12 .profile.v1.PurgeUserDataRequest\x1a!.profile.v1.PurgeUserDataResponse\"7\xca\xf3\x18\x03\x12\x01\x03\x82\xd3\xe4\x93\x02*:\x01*\"%/api/v1/profile/users/{user_id}:purgeB<Z:github.com/lingo-services/profile/api/profile/v1;profilev1b\x06proto3"
 
 var (
 	file_profile_v1_profile_proto_rawDescOnce sync.Once
@@ -3182,6 +3183,7 @@ func file_profile_v1_profile_proto_init() {
 	if File_profile_v1_profile_proto != nil {
 		return
 	}
+	file_profile_v1_options_proto_init()
 	file_profile_v1_profile_proto_msgTypes[11].OneofWrappers = []any{}
 	file_profile_v1_profile_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}

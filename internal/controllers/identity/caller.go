@@ -34,8 +34,8 @@ type Caller struct {
 
 func (c Caller) isUser() bool { return c.User != models.UserID{} }
 
-func (c Caller) has(role Role) bool {
-	return slices.Contains(c.Roles, role) || slices.Contains(c.Roles, Admin)
+func (c Caller) hasOneOf(roles []Role) bool {
+	return slices.ContainsFunc(c.Roles, func(held Role) bool { return held == Admin || slices.Contains(roles, held) })
 }
 
 // Name is the caller for logs: the user's id or the service's name.

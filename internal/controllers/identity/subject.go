@@ -10,8 +10,8 @@ import (
 type Access struct {
 	// Self: an end user, for themselves.
 	Self bool
-	// Role a service needs.
-	Role Role
+	// Roles of which a service needs one.
+	Roles []Role
 }
 
 // Subject is whom a call is about, and for whom it acts.
@@ -30,7 +30,7 @@ func (c Caller) Resolve(access Access, userID string) (Subject, error) {
 	if c.isUser() {
 		return c.resolveSelf(access, userID)
 	}
-	if !c.has(access.Role) {
+	if !c.hasOneOf(access.Roles) {
 		return Subject{}, models.ErrPermissionDenied
 	}
 	if userID == "" {

@@ -142,7 +142,7 @@ func TestS89_UndecodableMessagesAreInvalidArgumentAndDoNothing(t *testing.T) {
 	before := contents(t, s.DB)
 	for _, m := range methods() {
 		for note, tail := range map[string][]byte{"truncated": {0x12, 0x7f, 'x'}, "invalid UTF-8": bytesField(1, "\xff")} {
-			err := call(t, s, m, append(encoded(t, m, user), tail...), caller(m, user))
+			err := call(t, s, m, append(encoded(t, m, user), tail...), caller(t, m, user))
 			details := testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument)
 			require.Equal(t, []string{""}, details.Fields(), "%s %s: no field can be blamed", m.Name(), note)
 		}
