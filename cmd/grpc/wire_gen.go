@@ -83,9 +83,18 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	profileHandler := controllers.NewProfileHandler(decoder, profileService, engagementService, watchHistoryService)
 	server := health.NewServer()
 	grpcServer := servers.NewGRPC(conf, listeners, baseHandler, profileHandler, server)
+	rest, cleanup5, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
+	if err != nil {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	admin := servers.NewAdmin(listeners, pool, server, metrics)
-	app := servers.NewApp(conf, log, listeners, grpcServer, admin, server)
+	app := servers.NewApp(conf, log, listeners, grpcServer, rest, admin, server)
 	return app, func() {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()

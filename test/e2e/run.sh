@@ -14,7 +14,7 @@ finish() {
 }
 trap finish EXIT
 mkdir -p .bin && go build -o .bin/profilectl ./cmd/profilectl
-env -u DATABASE_URL PROFILE_GRPC_ADDR=127.0.0.1:0 PROFILE_ADMIN_ADDR=127.0.0.1:0 \
+env -u DATABASE_URL PROFILE_GRPC_ADDR=127.0.0.1:0 PROFILE_HTTP_ADDR=127.0.0.1:0 PROFILE_ADMIN_ADDR=127.0.0.1:0 \
   .bin/profilectl dev --ephemeral --log-level warn >"$work/out" 2>"$work/err" &
 stack=$!
 for _ in $(seq 600); do

@@ -3009,11 +3009,11 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\x14AVAILABILITY_PRIVATE\x10\x02\x12\x1a\n" +
 	"\x16AVAILABILITY_NOT_READY\x10\x03\x12\x18\n" +
 	"\x14AVAILABILITY_DELETED\x10\x04\x12\x18\n" +
-	"\x14AVAILABILITY_UNKNOWN\x10\x052\xfd\x0e\n" +
-	"\x0eProfileService\x12\x90\x01\n" +
+	"\x14AVAILABILITY_UNKNOWN\x10\x052\x99\x0f\n" +
+	"\x0eProfileService\x12\xa2\x01\n" +
 	"\n" +
-	"GetProfile\x12\x1d.profile.v1.GetProfileRequest\x1a\x1e.profile.v1.GetProfileResponse\"C\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x024Z!\x12\x1f/api/v1/profile/users/{user_id}\x12\x0f/api/v1/user/me\x12y\n" +
-	"\rUpdateProfile\x12 .profile.v1.UpdateProfileRequest\x1a!.profile.v1.UpdateProfileResponse\"#\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02\x14:\x01*2\x0f/api/v1/user/me\x12\x91\x01\n" +
+	"GetProfile\x12\x1d.profile.v1.GetProfileRequest\x1a\x1e.profile.v1.GetProfileResponse\"U\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02FZ*b\aprofile\x12\x1f/api/v1/profile/users/{user_id}b\aprofile\x12\x0f/api/v1/user/me\x12\x82\x01\n" +
+	"\rUpdateProfile\x12 .profile.v1.UpdateProfileRequest\x1a!.profile.v1.UpdateProfileResponse\",\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02\x1d:\x01*b\aprofile2\x0f/api/v1/user/me\x12\x91\x01\n" +
 	"\x11UpdatePreferences\x12$.profile.v1.UpdatePreferencesRequest\x1a%.profile.v1.UpdatePreferencesResponse\"/\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02 :\x01*2\x1b/api/v1/user/me/preferences\x12\x98\x03\n" +
 	"\x0eMutateFavorite\x12!.profile.v1.MutateFavoriteRequest\x1a\".profile.v1.MutateFavoriteResponse\"\xbe\x02\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02\xae\x02:\x01*Z\"* /api/v1/user/me/likes/{video_id}Z):\x01*\x1a$/api/v1/user/me/bookmarks/{video_id}Z&*$/api/v1/user/me/bookmarks/{video_id}Z\":\x01*\"\x1d/api/v1/video/{video_id}/likeZ\x1f*\x1d/api/v1/video/{video_id}/likeZ&:\x01*\"!/api/v1/video/{video_id}/favoriteZ#*!/api/v1/video/{video_id}/favorite\x1a /api/v1/user/me/likes/{video_id}\x12\x9d\x01\n" +
 	"\x12BatchQueryFavorite\x12%.profile.v1.BatchQueryFavoriteRequest\x1a&.profile.v1.BatchQueryFavoriteResponse\"8\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02):\x01*\"$/api/v1/user/me/favorites:batchQuery\x12\x80\x01\n" +

@@ -846,7 +846,7 @@ func RegisterProfileServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_ProfileService_GetProfile_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_ProfileService_GetProfile_0(annotatedContext, mux, outboundMarshaler, w, req, response_ProfileService_GetProfile_0{resp.(*GetProfileResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_ProfileService_GetProfile_1, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -866,7 +866,7 @@ func RegisterProfileServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_ProfileService_GetProfile_1(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_ProfileService_GetProfile_1(annotatedContext, mux, outboundMarshaler, w, req, response_ProfileService_GetProfile_1{resp.(*GetProfileResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodPatch, pattern_ProfileService_UpdateProfile_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -886,7 +886,7 @@ func RegisterProfileServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_ProfileService_UpdateProfile_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_ProfileService_UpdateProfile_0(annotatedContext, mux, outboundMarshaler, w, req, response_ProfileService_UpdateProfile_0{resp.(*UpdateProfileResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodPatch, pattern_ProfileService_UpdatePreferences_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -1263,7 +1263,7 @@ func RegisterProfileServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_ProfileService_GetProfile_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_ProfileService_GetProfile_0(annotatedContext, mux, outboundMarshaler, w, req, response_ProfileService_GetProfile_0{resp.(*GetProfileResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_ProfileService_GetProfile_1, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -1280,7 +1280,7 @@ func RegisterProfileServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_ProfileService_GetProfile_1(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_ProfileService_GetProfile_1(annotatedContext, mux, outboundMarshaler, w, req, response_ProfileService_GetProfile_1{resp.(*GetProfileResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodPatch, pattern_ProfileService_UpdateProfile_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -1297,7 +1297,7 @@ func RegisterProfileServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_ProfileService_UpdateProfile_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_ProfileService_UpdateProfile_0(annotatedContext, mux, outboundMarshaler, w, req, response_ProfileService_UpdateProfile_0{resp.(*UpdateProfileResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodPatch, pattern_ProfileService_UpdatePreferences_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -1572,6 +1572,33 @@ func RegisterProfileServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 		forward_ProfileService_PurgeUserData_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
 	return nil
+}
+
+type response_ProfileService_GetProfile_0 struct {
+	*GetProfileResponse
+}
+
+func (m response_ProfileService_GetProfile_0) XXX_ResponseBody() interface{} {
+	response := m.GetProfileResponse
+	return response.Profile
+}
+
+type response_ProfileService_GetProfile_1 struct {
+	*GetProfileResponse
+}
+
+func (m response_ProfileService_GetProfile_1) XXX_ResponseBody() interface{} {
+	response := m.GetProfileResponse
+	return response.Profile
+}
+
+type response_ProfileService_UpdateProfile_0 struct {
+	*UpdateProfileResponse
+}
+
+func (m response_ProfileService_UpdateProfile_0) XXX_ResponseBody() interface{} {
+	response := m.UpdateProfileResponse
+	return response.Profile
 }
 
 var (

@@ -94,8 +94,16 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	profileHandler := controllers.NewProfileHandler(decoder, profileService, engagementService, watchHistoryService)
 	server := health.NewServer()
 	grpcServer := servers.NewGRPC(conf, listeners, baseHandler, profileHandler, server)
+	rest, cleanup5, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
+	if err != nil {
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	admin := servers.NewAdmin(listeners, pool, server, metrics)
-	app := servers.NewApp(conf, log, listeners, grpcServer, admin, server)
+	app := servers.NewApp(conf, log, listeners, grpcServer, rest, admin, server)
 	videoProjectionService := services.NewVideoProjectionService(store)
 	videoStatsService := services.NewVideoStatsService(store)
 	service := &Service{
@@ -110,6 +118,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		Stats:       videoStatsService,
 	}
 	return service, func() {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
