@@ -63,6 +63,8 @@ rules: ## List every rule in scope with its test, and check the states of profil
 .PHONY: generate
 generate: tools third_party ## Regenerate protobuf, SQL, wire and mocks
 	buf generate
+	buf generate --template buf.gen.openapi.yaml
+	go run ./api/openapi/gen $(BIN)/openapi/openapi.yaml api/openapi/profile.v1.yaml
 	sqlc generate
 	wire ./cmd/grpc ./cmd/tasks/outbox ./cmd/tasks/catalog_inbox ./cmd/tasks/maintenance ./internal/infrastructure/devstack
 	go generate ./internal/repositories

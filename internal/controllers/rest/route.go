@@ -21,6 +21,8 @@ type Route struct {
 	Method  protoreflect.MethodDescriptor
 	// HasBody: the request is a JSON body; otherwise it is the query.
 	HasBody bool
+	// Answer is the message that is the body of a success.
+	Answer protoreflect.MessageDescriptor
 }
 
 // Routes are those of the contract's annotations, in its order.
@@ -31,11 +33,19 @@ func Routes() (routes []Route) {
 		rule, _ := proto.GetExtension(method.Options(), annotations.E_Http).(*annotations.HttpRule)
 		for _, r := range append([]*annotations.HttpRule{rule}, rule.GetAdditionalBindings()...) {
 			if verb, pattern := binding(r); verb != "" {
-				routes = append(routes, Route{verb, pattern, method, r.GetBody() != ""})
+				routes = append(routes, Route{verb, pattern, method, r.GetBody() != "", answer(method, r)})
 			}
 		}
 	}
 	return routes
+}
+
+// answer is the answer of a method, or the field of it that a binding sends.
+func answer(method protoreflect.MethodDescriptor, rule *annotations.HttpRule) protoreflect.MessageDescriptor {
+	if part := rule.GetResponseBody(); part != "" {
+		return method.Output().Fields().ByName(protoreflect.Name(part)).Message()
+	}
+	return method.Output()
 }
 
 func binding(rule *annotations.HttpRule) (verb, pattern string) {
