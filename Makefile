@@ -33,7 +33,7 @@ test: ## Run every test with the race detector, shuffled
 race: test ## The same as test: the race detector is always on
 
 .PHONY: lint
-lint: golangci buf-lint sql-lint rules tidy-check ## Run every linter
+lint: golangci buf-lint openapi-lint sql-lint rules tidy-check ## Run every linter
 
 .PHONY: golangci
 golangci: $(BIN)/golangci-lint
@@ -46,6 +46,14 @@ buf-lint: $(BIN)/buf third_party
 	buf lint
 	for dir in api configs internal/clients/catalog; do buf format -d --exit-code $$dir; done
 	scripts/buf_breaking.sh
+
+SPECTRAL := tools/openapi/node_modules/.bin/spectral
+$(SPECTRAL): tools/openapi/package.json tools/openapi/package-lock.json
+	cd tools/openapi && npm ci && touch ../../$@
+
+.PHONY: openapi-lint
+openapi-lint: $(SPECTRAL) ## Lint the OpenAPI document (.spectral.yaml)
+	$(SPECTRAL) lint --fail-severity warn api/openapi/profile.v1.yaml
 
 .PHONY: tidy-check
 tidy-check: ## Fail when the go.mod or go.sum of a module is not what its imports need
