@@ -64,8 +64,8 @@ func binding(rule *annotations.HttpRule) (verb, pattern string) {
 	return "", ""
 }
 
-// matches reports whether path is one of the pattern's.
-func (r Route) matches(path string) bool {
+// Matches reports whether path is one of the pattern's.
+func (r Route) Matches(path string) bool {
 	want, got := strings.Split(r.Pattern, "/"), strings.Split(path, "/")
 	return slices.EqualFunc(want, got, func(pattern, segment string) bool {
 		open, rest := strings.IndexByte(pattern, '{'), ""
@@ -80,7 +80,7 @@ func (r Route) matches(path string) bool {
 // allowed are the verbs that path knows, for the Allow header; none where there is no such path.
 func allowed(routes []Route, path string) (verbs []string) {
 	for _, r := range routes {
-		if r.matches(path) {
+		if r.Matches(path) {
 			verbs = append(verbs, r.Verb)
 		}
 	}

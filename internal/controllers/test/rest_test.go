@@ -24,10 +24,16 @@ type answer struct {
 	problem rest.Problem
 }
 
-// ask calls REST with pairs of header name and value; a body is sent as JSON unless they say otherwise.
-func ask(t testing.TB, s *testkit.Service, verb, path, body string, pairs ...string) (got answer) {
+// ask calls REST with pairs of header name and value; a body is sent as JSON unless they say otherwise. Every answer is
+// held to the OpenAPI document.
+func ask(t testing.TB, s *testkit.Service, verb, path, body string, pairs ...string) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), verb, "http://"+s.App.Listeners.HTTP.Addr().String()+path, strings.NewReader(body))
+	return askURL(t, "http://"+s.App.Listeners.HTTP.Addr().String(), verb, path, body, pairs...)
+}
+
+func askURL(t testing.TB, url, verb, path, body string, pairs ...string) (got answer) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), verb, url+path, strings.NewReader(body))
 	require.NoError(t, err)
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
@@ -60,6 +66,9 @@ func ask(t testing.TB, s *testkit.Service, verb, path, body string, pairs ...str
 		require.NotEmpty(t, got.problem.Title)
 		require.NotEmpty(t, got.problem.Type)
 		require.Equal(t, strings.Split(path, "?")[0], got.problem.Instance)
+	}
+	if op := operationOf(t, verb, path); op != nil {
+		requireDocumented(t, op, verb, got)
 	}
 	return got
 }
