@@ -17,7 +17,7 @@ const (
 func DevToken(role string) string { return devTokenPrefix + role }
 
 // Conf is the shipped configuration, relaxed for development on this machine, then env on top: insecure
-// identity, reflection, one service per role, a public cursor key.
+// identity, reflection, the API page, one service per role, a public cursor key.
 func Conf(env config.Environment) (*confpb.Bootstrap, error) {
 	return config.LoadText("of development", []byte(devOverlay()), env)
 }
@@ -25,7 +25,7 @@ func Conf(env config.Environment) (*confpb.Bootstrap, error) {
 func devOverlay() string {
 	overlay := `
 service: {environment: dev}
-server: {reflection: true}
+server: {reflection: true, docs: true}
 messaging: {catalog_inbox: {streams: 16}}
 auth:
   insecure_dev: true

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lingo-services/profile/internal/controllers"
+	"github.com/lingo-services/profile/internal/controllers/docs"
 	"github.com/lingo-services/profile/internal/controllers/rest"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 )
@@ -48,6 +49,11 @@ func NewREST(ctx context.Context, conf *confpb.Bootstrap, l Listeners, log *slog
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
+	}
+	if conf.GetServer().GetDocs() {
+		if routes, err = docs.Handler(routes); err != nil {
+			return nil, nil, errors.Join(err, conn.Close())
+		}
 	}
 	// HTTP has bounded the request; JSON may be shorter than the message.
 	calls := grpc.NewServer(grpc.UnaryInterceptor(base.Intercept), grpc.ForceServerCodecV2(controllers.Codec()),

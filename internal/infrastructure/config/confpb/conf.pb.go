@@ -402,7 +402,7 @@ func (x *Service) GetLogLevel() string {
 type Server struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Grpc  *Server_Listener       `protobuf:"bytes,1,opt,name=grpc,proto3" json:"grpc,omitempty"`
-	// REST and nothing else.
+	// REST, and the API page where it is on.
 	Http *Server_Listener `protobuf:"bytes,2,opt,name=http,proto3" json:"http,omitempty"`
 	// Metrics and health; never public.
 	Admin    *Server_Listener `protobuf:"bytes,3,opt,name=admin,proto3" json:"admin,omitempty"`
@@ -411,6 +411,8 @@ type Server struct {
 	Reflection bool `protobuf:"varint,5,opt,name=reflection,proto3" json:"reflection,omitempty"`
 	// Origins whose pages may call REST, such as https://app.example.org; none by default.
 	CorsOrigins []string `protobuf:"bytes,10,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
+	// The API page at /docs on the HTTP listener.
+	Docs bool `protobuf:"varint,11,opt,name=docs,proto3" json:"docs,omitempty"`
 	// Greatest request in bytes.
 	MaxRequestBytes int32 `protobuf:"varint,6,opt,name=max_request_bytes,json=maxRequestBytes,proto3" json:"max_request_bytes,omitempty"`
 	unknownFields   protoimpl.UnknownFields
@@ -487,6 +489,13 @@ func (x *Server) GetCorsOrigins() []string {
 		return x.CorsOrigins
 	}
 	return nil
+}
+
+func (x *Server) GetDocs() bool {
+	if x != nil {
+		return x.Docs
+	}
+	return false
 }
 
 func (x *Server) GetMaxRequestBytes() int32 {
@@ -1822,7 +1831,7 @@ const file_conf_proto_rawDesc = "" +
 	"\aService\x128\n" +
 	"\venvironment\x18\x01 \x01(\tB\x16\xbaH\x13r\x11R\x03devR\n" +
 	"productionR\venvironment\x12<\n" +
-	"\tlog_level\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\blogLevel\"\xd3\x05\n" +
+	"\tlog_level\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\blogLevel\"\xe7\x05\n" +
 	"\x06Server\x129\n" +
 	"\x04grpc\x18\x01 \x01(\v2\x1d.profile.conf.Server.ListenerB\x06\xbaH\x03\xc8\x01\x01R\x04grpc\x129\n" +
 	"\x04http\x18\x02 \x01(\v2\x1d.profile.conf.Server.ListenerB\x06\xbaH\x03\xc8\x01\x01R\x04http\x12;\n" +
@@ -1832,7 +1841,8 @@ const file_conf_proto_rawDesc = "" +
 	"reflection\x18\x05 \x01(\bR\n" +
 	"reflection\x12@\n" +
 	"\fcors_origins\x18\n" +
-	" \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\"\x15r\x132\x11^https?://[^/*]+$R\vcorsOrigins\x129\n" +
+	" \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\"\x15r\x132\x11^https?://[^/*]+$R\vcorsOrigins\x12\x12\n" +
+	"\x04docs\x18\v \x01(\bR\x04docs\x129\n" +
 	"\x11max_request_bytes\x18\x06 \x01(\x05B\r\xbaH\n" +
 	"\x1a\b\x18\x80\x80\x80\x02(\x80\bR\x0fmaxRequestBytes\x1a'\n" +
 	"\bListener\x12\x1b\n" +
