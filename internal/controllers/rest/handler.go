@@ -71,14 +71,7 @@ var requestIDs = regexp.MustCompile(`^[!-~]{1,128}$`)
 // guarded sets what every answer has, and turns a panic into a problem.
 func (e *edge) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			if recovered := recover(); recovered != nil {
-				// The panic's value may hold request data; its place is enough.
-				e.log.ErrorContext(r.Context(), "panic", "stack", string(debug.Stack()))
-				problem, _ := problemOf(models.ErrInternal, same)
-				problem.write(w, r)
-			}
-		}()
+		defer e.recovered(w, r)
 		id := r.Header.Get(headerRequestID)
 		if !requestIDs.MatchString(id) {
 			id = uuid.NewString()
@@ -90,6 +83,17 @@ func (e *edge) guarded(next http.Handler) http.Handler {
 		r.Header.Del("Grpc-Timeout") // grpc-gateway would obey it
 		next.ServeHTTP(w, r)
 	})
+}
+
+// recovered is deferred.
+func (e *edge) recovered(w http.ResponseWriter, r *http.Request) {
+	if recover() == nil {
+		return
+	}
+	// The panic's value may hold request data; its place is enough.
+	e.log.ErrorContext(r.Context(), "panic", "stack", string(debug.Stack()))
+	problem, _ := problemOf(models.ErrInternal, same)
+	problem.write(w, r)
 }
 
 // crossOrigin lets pages of the allowed origins call.
