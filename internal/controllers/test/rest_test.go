@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,17 +39,13 @@ func ask(t testing.TB, s *testkit.Service, verb, path, body string, pairs ...str
 			req.Header.Set(pairs[i], pairs[i+1])
 		}
 	}
-	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	resp, err := client.Do(req)
+	resp, err := transportOf(t, s).RoundTrip(req)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, resp.Body.Close()) }()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	got = answer{code: resp.StatusCode, header: resp.Header, body: string(text)}
-	require.Equal(t, []string{"nosniff"}, got.header["X-Content-Type-Options"])
+	require.Equal(t, []string{"nosniff"}, got.header["X-Content-Type-Options"], "%s %s: %d %s", verb, path, got.code, got.body)
 	require.NotEmpty(t, got.header.Get("X-Request-Id"))
 	require.NotEmpty(t, got.header.Get("Cache-Control"))
 	if got.code >= http.StatusBadRequest && verb != http.MethodHead {
@@ -62,6 +59,22 @@ func ask(t testing.TB, s *testkit.Service, verb, path, body string, pairs ...str
 		require.Equal(t, strings.Split(path, "?")[0], got.problem.Instance)
 	}
 	return got
+}
+
+var transports sync.Map
+
+// transportOf keeps connections to s until the test ends; redirects are answers like others.
+func transportOf(t testing.TB, s *testkit.Service) *http.Transport {
+	t.Helper()
+	fresh := &http.Transport{}
+	kept, known := transports.LoadOrStore(s, fresh)
+	if !known {
+		t.Cleanup(func() {
+			transports.Delete(s)
+			fresh.CloseIdleConnections()
+		})
+	}
+	return kept.(*http.Transport)
 }
 
 func (a answer) fields() (fields []string) {
