@@ -33,7 +33,9 @@ func learner(t testing.TB, s *testkit.Service, count int) (ctx context.Context, 
 	return ctx, videos
 }
 
-func sending() *journal { return &journal{answer: func(_ int, send func() error) error { return send() }} }
+func sending() *journal {
+	return &journal{answer: func(_ int, send func() error) error { return send() }}
+}
 
 func TestListsAreIteratedToTheirEnd(t *testing.T) {
 	t.Parallel()
@@ -128,11 +130,11 @@ func TestAListContinuesFromAToken(t *testing.T) {
 func TestAListTakesFullPages(t *testing.T) {
 	t.Parallel()
 	c, calls := offline(t, nil)
-	for range c.Favorites(t.Context(), nil) {
-		require.Fail(t, "there is nothing")
+	for item, err := range c.Favorites(t.Context(), nil) {
+		require.Fail(t, "there is nothing", "%v %v", item, err)
 	}
-	for range c.WatchHistory(t.Context(), nil) {
-		require.Fail(t, "there is nothing")
+	for entry, err := range c.WatchHistory(t.Context(), nil) {
+		require.Fail(t, "there is nothing", "%v %v", entry, err)
 	}
 	require.Len(t, calls.attempts, 2)
 	for _, call := range calls.attempts {

@@ -24,8 +24,8 @@ const (
 	// longestWait is what RetryInfo may ask for; a caller would not expect a call to sleep longer.
 	longestWait = 30 * time.Second
 
-	keyField  protoreflect.Name = "idempotency_key"
-	keyHeader                   = "x-md-idempotency-key"
+	keyField  = "idempotency_key"
+	keyHeader = "x-md-idempotency-key"
 )
 
 // reads are the prefixes of methods that change nothing.
