@@ -36,7 +36,7 @@ func run() error {
 	f.profiles()
 	f.lists()
 	f.refusals()
-	fmt.Fprintf(os.Stdout, "%d passed, %d failed\n", f.passed, f.failed)
+	_, _ = fmt.Fprintf(os.Stdout, "%d passed, %d failed\n", f.passed, f.failed)
 	if err := profile.Close(); err != nil {
 		return err
 	}
@@ -56,11 +56,11 @@ type flow struct {
 func (f *flow) expect(name string, ok bool, got ...any) {
 	if ok {
 		f.passed++
-		fmt.Fprintln(os.Stdout, "ok   Go client:", name)
+		_, _ = fmt.Fprintln(os.Stdout, "ok   Go client:", name)
 		return
 	}
 	f.failed++
-	fmt.Fprintln(os.Stdout, "FAIL Go client:", name, "got", got)
+	_, _ = fmt.Fprintln(os.Stdout, "FAIL Go client:", name, "got", got)
 }
 
 func (f *flow) refused(name string, err error, want profilev1.ErrorReason) {
