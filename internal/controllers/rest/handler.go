@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/rs/cors"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
@@ -234,9 +235,21 @@ func (e *edge) fieldOf(r *http.Request) func(string) string {
 
 func same(name string) string { return name }
 
-// answered sets the status of successes that have no content.
+// answered sets the status of successes that have no content, and lets caches keep what is the same for everybody.
 func answered(ctx context.Context, w http.ResponseWriter, message proto.Message) error {
 	code := http.StatusOK
+	if method, _ := runtime.RPCMethod(ctx); public[method] {
+		tag, err := contentTag(message)
+		if err != nil {
+			return err
+		}
+		w.Header().Set("Cache-Control", publicCaching)
+		w.Header().Set("ETag", tag)
+		asked, _ := metadata.FromOutgoingContext(ctx)
+		if models.ETagMatches(strings.Join(asked.Get("x-md-if-none-match"), ","), tag) {
+			code = http.StatusNotModified
+		}
+	}
 	switch m := message.(type) {
 	case interface{ GetNotModified() bool }: // grpc-gateway wraps answers of which it sends a part
 		if m.GetNotModified() {

@@ -70,6 +70,10 @@ func flatten(prefix string, m protoreflect.Message, parameters url.Values) (poss
 			text, err := protojson.Marshal(value.Message().Interface())
 			possible = possible && err == nil
 			parameters.Set(name, strings.Trim(string(text), `"`))
+		case field.IsList():
+			for i := range value.List().Len() {
+				parameters.Add(name, value.List().Get(i).String())
+			}
 		case field.Message() != nil:
 			possible = flatten(name+".", value.Message(), parameters) && possible
 		default:
