@@ -103,6 +103,10 @@ matrix: ## Database suites: both query modes, through pgbouncer, and with row le
 	PROFILE_TEST_QUERY_MODE=cache_statement PROFILE_TEST_RLS=on go test -count=1 -timeout 20m $(DBTESTS)
 	PROFILE_TEST_QUERY_MODE=exec PROFILE_TEST_POOLER=pgbouncer PROFILE_TEST_RLS=on go test -count=1 -timeout 20m $(DBTESTS) $(TASKTESTS)
 
+.PHONY: authz
+authz: ## Who may call what: every method over gRPC and every route, as every identity
+	go test -count=1 -v -run 'TestS2_|TestS3_' ./internal/controllers/test/ | grep -E '^(---|===.*FAIL|FAIL|ok|    policy_test)'
+
 .PHONY: emulator
 emulator: ## The suites of publisher and inbox on Google's emulator (PUBSUB_EMULATOR_HOST=host:port)
 	@test -n "$(PUBSUB_EMULATOR_HOST)" || { echo 'start one: gcloud beta emulators pubsub start; then set PUBSUB_EMULATOR_HOST'; exit 1; }

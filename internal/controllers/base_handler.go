@@ -107,14 +107,7 @@ func (b *BaseHandler) serve(ctx context.Context, req any, policy policy, handler
 		return subject, caller, nil, models.ErrMethodNotAvailable
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
-	if caller, err = b.auth.Authenticate(md); err != nil {
-		return subject, caller, nil, err
-	}
-	named := ""
-	if r, ok := req.(interface{ GetUserId() string }); ok {
-		named = r.GetUserId()
-	}
-	if subject, err = caller.Resolve(policy.access, named); err != nil {
+	if subject, caller, err = b.admit(md, req, policy.access); err != nil {
 		return subject, caller, nil, err
 	}
 	leave, err := b.doors.Enter(ctx, policy.slots, subject.User)
@@ -127,6 +120,22 @@ func (b *BaseHandler) serve(ctx context.Context, req any, policy policy, handler
 	}
 	resp, err = handler(identity.WithSubject(traced(ctx, md), subject), req)
 	return subject, caller, resp, err
+}
+
+// admit says who calls, and for whom.
+func (b *BaseHandler) admit(md metadata.MD, req any, access identity.Access) (subject identity.Subject, caller identity.Caller, err error) {
+	if access.Anyone {
+		return identity.Subject{Actor: models.ServiceActor}, identity.Caller{}, nil
+	}
+	if caller, err = b.auth.Authenticate(md); err != nil {
+		return subject, caller, err
+	}
+	if r, names := req.(interface{ GetUserId() string }); names {
+		subject, err = caller.Resolve(access, r.GetUserId())
+	} else {
+		subject, err = caller.ResolveNobody(access)
+	}
+	return subject, caller, err
 }
 
 // report writes one line per call and counts it. Only ids of the request are logged (S92).

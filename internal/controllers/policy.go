@@ -41,6 +41,9 @@ var efforts = map[protoreflect.Name]effort{
 	"GetWatchProgress":      {Query, admission.Reads},
 	"BatchGetWatchProgress": {Query, admission.Reads},
 	"ListWatchHistory":      {Query, admission.Reads},
+	"GetVideoStats":         {Query, admission.Reads},
+	"BatchGetVideoStats":    {Query, admission.Reads},
+	"BatchGetVideos":        {Query, admission.Reads},
 	"PurgeUserData":         {Command, admission.Updates},
 }
 
@@ -79,7 +82,7 @@ func policiesOf(service protoreflect.ServiceDescriptor) (map[string]policy, erro
 // accessOf reads who may call a method from its option in the contract.
 func accessOf(method protoreflect.MethodDescriptor) (identity.Access, error) {
 	option, _ := proto.GetExtension(method.Options(), profilev1.E_Access).(*profilev1.Access)
-	access := identity.Access{Self: option.GetSelf()}
+	access := identity.Access{Self: option.GetSelf(), Anyone: option.GetAnyone()}
 	for _, r := range option.GetRoles() {
 		role, known := roles[r]
 		if !known {
@@ -87,7 +90,11 @@ func accessOf(method protoreflect.MethodDescriptor) (identity.Access, error) {
 		}
 		access.Roles = append(access.Roles, role)
 	}
-	if !access.Self && len(access.Roles) == 0 {
+	known := access.Self || len(access.Roles) > 0
+	switch {
+	case access.Anyone && known:
+		return identity.Access{}, fmt.Errorf("method %s is for anyone, and for somebody", method.Name())
+	case !access.Anyone && !known:
 		return identity.Access{}, fmt.Errorf("method %s does not say who may call it", method.Name())
 	}
 	return access, nil

@@ -46,6 +46,12 @@ func TestT3_AMethodThatDoesNotSayWhoMayCallItStopsTheStart(t *testing.T) {
 			},
 			"method GetProfile names an unknown role ROLE_UNSPECIFIED",
 		},
+		"anyone and somebody": {
+			func(m *descriptorpb.MethodDescriptorProto) {
+				proto.SetExtension(m.GetOptions(), profilev1.E_Access, &profilev1.Access{Self: true, Anyone: true})
+			},
+			"method GetProfile is for anyone, and for somebody",
+		},
 		"new method": {
 			func(m *descriptorpb.MethodDescriptorProto) { m.Name = proto.String("GetEverything") },
 			"method GetEverything has no deadline and no slots",

@@ -31,6 +31,7 @@ printed=$(grep -m1 'grpcurl -plaintext' "$work/out")
 bash -c "$printed" | grep -q '"displayName": "Ada"'
 broker=$(sed -n 's/^broker: \([0-9.:]*\).*/\1/p' "$work/out")
 GRPC_ADDR=$grpc ADMIN_ADDR=$admin GRPCURL=.bin/grpcurl test/e2e/profile_flow_test.sh
+GRPC_ADDR=$grpc go run ./test/e2e/client
 GRPC_ADDR=$grpc GRPCURL=.bin/grpcurl PROFILECTL=.bin/profilectl PUBSUB_EMULATOR_HOST=$broker test/e2e/event_chain_test.sh
 kill -INT "$stack"
 wait "$stack"

@@ -88,7 +88,9 @@ type Access struct {
 	// An end user, for themselves.
 	Self bool `protobuf:"varint,1,opt,name=self,proto3" json:"self,omitempty"`
 	// Roles of which a service needs one.
-	Roles         []Role `protobuf:"varint,2,rep,packed,name=roles,proto3,enum=profile.v1.Role" json:"roles,omitempty"`
+	Roles []Role `protobuf:"varint,2,rep,packed,name=roles,proto3,enum=profile.v1.Role" json:"roles,omitempty"`
+	// Everybody, without credentials: the answer is the same for all. Nothing else may be set then.
+	Anyone        bool `protobuf:"varint,3,opt,name=anyone,proto3" json:"anyone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -137,6 +139,13 @@ func (x *Access) GetRoles() []Role {
 	return nil
 }
 
+func (x *Access) GetAnyone() bool {
+	if x != nil {
+		return x.Anyone
+	}
+	return false
+}
+
 var file_profile_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -162,10 +171,11 @@ var File_profile_v1_options_proto protoreflect.FileDescriptor
 const file_profile_v1_options_proto_rawDesc = "" +
 	"\n" +
 	"\x18profile/v1/options.proto\x12\n" +
-	"profile.v1\x1a google/protobuf/descriptor.proto\"D\n" +
+	"profile.v1\x1a google/protobuf/descriptor.proto\"\\\n" +
 	"\x06Access\x12\x12\n" +
 	"\x04self\x18\x01 \x01(\bR\x04self\x12&\n" +
-	"\x05roles\x18\x02 \x03(\x0e2\x10.profile.v1.RoleR\x05roles*c\n" +
+	"\x05roles\x18\x02 \x03(\x0e2\x10.profile.v1.RoleR\x05roles\x12\x16\n" +
+	"\x06anyone\x18\x03 \x01(\bR\x06anyone*c\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_READER\x10\x01\x12\x0f\n" +

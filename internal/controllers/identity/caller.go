@@ -38,12 +38,15 @@ func (c Caller) hasOneOf(roles []Role) bool {
 	return slices.ContainsFunc(c.Roles, func(held Role) bool { return held == Admin || slices.Contains(roles, held) })
 }
 
-// Name is the caller for logs: the user's id or the service's name.
+// Name is the caller for logs: the user's id, the service's name, or anyone.
 func (c Caller) Name() string {
-	if c.isUser() {
+	switch {
+	case c.isUser():
 		return c.User.String()
+	case c.Service != "":
+		return "service:" + c.Service
 	}
-	return "service:" + c.Service
+	return "anyone"
 }
 
 // Service is an allow-listed service of the development mode.

@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/rs/cors"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
@@ -71,14 +72,7 @@ var requestIDs = regexp.MustCompile(`^[!-~]{1,128}$`)
 // guarded sets what every answer has, and turns a panic into a problem.
 func (e *edge) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			if recovered := recover(); recovered != nil {
-				// The panic's value may hold request data; its place is enough.
-				e.log.ErrorContext(r.Context(), "panic", "stack", string(debug.Stack()))
-				problem, _ := problemOf(models.ErrInternal, same)
-				problem.write(w, r)
-			}
-		}()
+		defer e.recovered(w, r)
 		id := r.Header.Get(headerRequestID)
 		if !requestIDs.MatchString(id) {
 			id = uuid.NewString()
@@ -90,6 +84,17 @@ func (e *edge) guarded(next http.Handler) http.Handler {
 		r.Header.Del("Grpc-Timeout") // grpc-gateway would obey it
 		next.ServeHTTP(w, r)
 	})
+}
+
+// recovered is deferred.
+func (e *edge) recovered(w http.ResponseWriter, r *http.Request) {
+	if recover() == nil {
+		return
+	}
+	// The panic's value may hold request data; its place is enough.
+	e.log.ErrorContext(r.Context(), "panic", "stack", string(debug.Stack()))
+	problem, _ := problemOf(models.ErrInternal, same)
+	problem.write(w, r)
 }
 
 // crossOrigin lets pages of the allowed origins call.
@@ -230,9 +235,21 @@ func (e *edge) fieldOf(r *http.Request) func(string) string {
 
 func same(name string) string { return name }
 
-// answered sets the status of successes that have no content.
+// answered sets the status of successes that have no content, and lets caches keep what is the same for everybody.
 func answered(ctx context.Context, w http.ResponseWriter, message proto.Message) error {
 	code := http.StatusOK
+	if method, _ := runtime.RPCMethod(ctx); public[method] {
+		tag, err := contentTag(message)
+		if err != nil {
+			return err
+		}
+		w.Header().Set("Cache-Control", publicCaching)
+		w.Header().Set("ETag", tag)
+		asked, _ := metadata.FromOutgoingContext(ctx)
+		if models.ETagMatches(strings.Join(asked.Get("x-md-if-none-match"), ","), tag) {
+			code = http.StatusNotModified
+		}
+	}
 	switch m := message.(type) {
 	case interface{ GetNotModified() bool }: // grpc-gateway wraps answers of which it sends a part
 		if m.GetNotModified() {

@@ -28,7 +28,7 @@ type Problem struct {
 	// Reason is one of ErrorReason without its prefix; absent with about:blank.
 	Reason string `json:"reason,omitempty"`
 	Detail string `json:"detail,omitempty"`
-	// Instance is the path that was asked for.
+	// Instance is the path that was asked for, escaped as in a URL.
 	Instance string `json:"instance"`
 	// TraceID is that of the caller's traceparent.
 	TraceID string `json:"trace_id,omitempty"`
@@ -52,7 +52,7 @@ func ProblemType(reason models.Reason) string {
 
 // write answers r with p.
 func (p Problem) write(w http.ResponseWriter, r *http.Request) {
-	p.Instance, p.TraceID = r.URL.Path, traceID(r)
+	p.Instance, p.TraceID = r.URL.EscapedPath(), traceID(r)
 	header := w.Header()
 	header.Set("Content-Type", contentTypeProblem)
 	header.Del("Etag")

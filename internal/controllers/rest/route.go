@@ -68,12 +68,11 @@ func binding(rule *annotations.HttpRule) (verb, pattern string) {
 func (r Route) Matches(path string) bool {
 	want, got := strings.Split(r.Pattern, "/"), strings.Split(path, "/")
 	return slices.EqualFunc(want, got, func(pattern, segment string) bool {
-		open, rest := strings.IndexByte(pattern, '{'), ""
-		if open < 0 {
+		_, suffix, isField := strings.Cut(pattern, "}")
+		if !isField {
 			return pattern == segment
 		}
-		rest = pattern[strings.IndexByte(pattern, '}')+1:]
-		return len(segment) > len(rest) && strings.HasSuffix(segment, rest)
+		return len(segment) > len(suffix) && strings.HasSuffix(segment, suffix)
 	})
 }
 

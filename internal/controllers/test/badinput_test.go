@@ -41,7 +41,7 @@ func caller(t *testing.T, m method, user models.UserID) []string {
 	if accessOf(t, m).self {
 		return asUser(user)
 	}
-	return asService("compliance")
+	return asService("admin")
 }
 
 func encoded(t *testing.T, m method, user models.UserID) []byte {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,17 +45,13 @@ func askURL(t testing.TB, url, verb, path, body string, pairs ...string) (got an
 			req.Header.Set(pairs[i], pairs[i+1])
 		}
 	}
-	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	resp, err := client.Do(req)
+	resp, err := transportOf(t, s).RoundTrip(req)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, resp.Body.Close()) }()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	got = answer{code: resp.StatusCode, header: resp.Header, body: string(text)}
-	require.Equal(t, []string{"nosniff"}, got.header["X-Content-Type-Options"])
+	require.Equal(t, []string{"nosniff"}, got.header["X-Content-Type-Options"], "%s %s: %d %s", verb, path, got.code, got.body)
 	require.NotEmpty(t, got.header.Get("X-Request-Id"))
 	require.NotEmpty(t, got.header.Get("Cache-Control"))
 	if got.code >= http.StatusBadRequest && verb != http.MethodHead {
@@ -71,6 +68,22 @@ func askURL(t testing.TB, url, verb, path, body string, pairs ...string) (got an
 		requireDocumented(t, op, verb, got)
 	}
 	return got
+}
+
+var transports sync.Map
+
+// transportOf keeps connections to s until the test ends; redirects are answers like others.
+func transportOf(t testing.TB, s *testkit.Service) *http.Transport {
+	t.Helper()
+	fresh := &http.Transport{}
+	kept, known := transports.LoadOrStore(s, fresh)
+	if !known {
+		t.Cleanup(func() {
+			transports.Delete(s)
+			fresh.CloseIdleConnections()
+		})
+	}
+	return kept.(*http.Transport)
 }
 
 func (a answer) fields() (fields []string) {
@@ -373,4 +386,40 @@ func TestA48_RequestIDAndTraceComeBack(t *testing.T) {
 	require.Equal(t, "req-1", got.header.Get("X-Request-Id"))
 	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", got.problem.TraceID)
 	require.NotEqual(t, "a b", ask(t, s, http.MethodGet, me, "", "X-Request-Id", "a b").header.Get("X-Request-Id"))
+}
+
+func TestA95_CountersArePublicAndCacheable(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	video := testkit.NewVideo()
+	other := video.String()
+	s.Publish(t, video)
+	require.Equal(t, http.StatusOK, ask(t, s, http.MethodPut, likes, "", asUser(testkit.NewUser())...).code)
+	one := ask(t, s, http.MethodGet, "/api/v1/videos/"+videoID+"/stats", "")
+	require.Equal(t, "1", one.object(t)["like_count"])
+	require.Equal(t, "public, max-age=5", one.header.Get("Cache-Control"))
+	same := ask(t, s, http.MethodGet, "/api/v1/videos/"+videoID+"/stats", "", "If-None-Match", `"x", W/`+one.header.Get("Etag"))
+	require.Equal(t, http.StatusNotModified, same.code)
+	require.Empty(t, same.body)
+	require.Equal(t, "public, max-age=5", same.header.Get("Cache-Control"))
+	batch := ask(t, s, http.MethodGet, "/api/v1/videos/stats:batchGet?video_ids="+other+"&video_ids="+strings.ToUpper(videoID)+"&video_ids="+other, "").object(t)
+	items, _ := batch["items"].([]any)
+	require.Len(t, items, 3)
+	second, _ := items[1].(map[string]any)
+	require.Equal(t, videoID, second["video_id"])
+	require.Equal(t, "1", at(second, "stats", "like_count"))
+	none := ask(t, s, http.MethodGet, "/api/v1/videos/x/stats", "")
+	require.Equal(t, []string{"video_id"}, none.fields())
+	require.Equal(t, "no-store", none.header.Get("Cache-Control"))
+
+	videos := ask(t, s, http.MethodGet, "/api/v1/profile/videos:batchGet?video_ids="+other+"&video_ids="+videoID, "", asService("reader")...)
+	require.Equal(t, "no-store", videos.header.Get("Cache-Control"))
+	items, _ = videos.object(t)["items"].([]any)
+	first, _ := items[0].(map[string]any)
+	require.Equal(t, other, at(first, "video", "video_id"))
+	require.Equal(t, "AVAILABILITY_AVAILABLE", first["availability"])
+	second, _ = items[1].(map[string]any)
+	require.Nil(t, second["video"])
+	require.Equal(t, "AVAILABILITY_UNKNOWN", second["availability"])
+	require.Equal(t, http.StatusForbidden, ask(t, s, http.MethodGet, "/api/v1/profile/videos:batchGet", "", asUser(testkit.NewUser())...).code)
 }

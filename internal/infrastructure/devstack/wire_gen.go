@@ -91,7 +91,9 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	favorites := services.NewFavorites(store, servicesCache, statsCache, cacheMetrics)
 	engagementService := services.NewEngagementService(store, codec, metrics, newID, favorites, servicesOptions)
 	watchHistoryService := services.NewWatchHistoryService(store, codec, metrics, newID, servicesOptions)
-	profileHandler := controllers.NewProfileHandler(decoder, profileService, engagementService, watchHistoryService)
+	videoProjectionService := services.NewVideoProjectionService(store)
+	videoStatsService := services.NewVideoStatsService(store, favorites)
+	profileHandler := controllers.NewProfileHandler(decoder, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
 	server := health.NewServer()
 	grpcServer := servers.NewGRPC(conf, listeners, baseHandler, profileHandler, server)
 	rest, cleanup5, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
@@ -104,8 +106,6 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	}
 	admin := servers.NewAdmin(listeners, pool, server, metrics)
 	app := servers.NewApp(conf, log, listeners, grpcServer, rest, admin, server)
-	videoProjectionService := services.NewVideoProjectionService(store)
-	videoStatsService := services.NewVideoStatsService(store)
 	service := &Service{
 		App:         app,
 		Pool:        pool,
