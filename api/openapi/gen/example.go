@@ -66,6 +66,10 @@ var answers = map[protoreflect.Name]string{
 	"BatchGetWatchProgressResponse": `{"items": [{"video_id": "` + exampleVideo + `", "progress": ` + sampleProgress + `, "recorded": true}]}`,
 	"ListWatchHistoryResponse": `{"items": [{"video_id": "` + exampleVideo + `", "progress": ` + sampleProgress + `, "video": ` + sampleVideo + `,
 		"stats": ` + sampleStats + `, "availability": "AVAILABILITY_AVAILABLE"}]}`,
+	"VideoStats":                 sampleStats,
+	"BatchGetVideoStatsResponse": `{"items": [{"video_id": "` + exampleVideo + `", "stats": ` + sampleStats + `}]}`,
+	"BatchGetVideosResponse": `{"items": [{"video_id": "` + exampleVideo + `", "video": ` + sampleVideo + `, "stats": ` + sampleStats + `,
+		"availability": "AVAILABILITY_AVAILABLE"}]}`,
 	"PurgeUserDataResponse": `{"purge_task_id": "0190d5a0-4444-7abc-8def-000000000001"}`,
 }
 

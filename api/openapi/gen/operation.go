@@ -44,7 +44,7 @@ func operations(contract object, routes []rest.Route) (object, error) {
 
 // operation is one route; base is what protoc-gen-openapi made of it.
 func operation(base object, r rest.Route, called name) (object, error) {
-	rule, _ := proto.GetExtension(r.Method.Options(), profilev1.E_Access).(*profilev1.Access)
+	rule := accessOf(r)
 	comment, _ := base["description"].(string)
 	op := object{
 		"operationId": called.id, "summary": called.summary, "tags": []any{called.tag}, "description": words(comment),
@@ -75,8 +75,16 @@ func operation(base object, r rest.Route, called name) (object, error) {
 	return op, nil
 }
 
+func accessOf(r rest.Route) *profilev1.Access {
+	rule, _ := proto.GetExtension(r.Method.Options(), profilev1.E_Access).(*profilev1.Access)
+	return rule
+}
+
 // access says who may call, as the contract does.
 func access(rule *profilev1.Access) object {
+	if rule.GetAnyone() {
+		return object{"anyone": true}
+	}
 	roles := []any{}
 	for _, role := range rule.GetRoles() {
 		roles = append(roles, strings.ToLower(strings.TrimPrefix(role.String(), "ROLE_")))
@@ -86,6 +94,9 @@ func access(rule *profilev1.Access) object {
 
 // security are the credentials that serve, each enough by itself. A service must be able to name the user.
 func security(rule *profilev1.Access, r rest.Route) (list []any) {
+	if rule.GetAnyone() {
+		return []any{object{}}
+	}
 	if rule.GetSelf() {
 		list = append(list, object{"user": []any{}}, object{"gateway": []any{}})
 	}
@@ -131,7 +142,7 @@ func successes(r rest.Route, called name) (object, error) {
 	}
 	answers := object{"200": ok}
 	if conditional(r) {
-		answers["304"] = object{"description": "The profile is still the one of If-None-Match.", "headers": answerHeaders(r)}
+		answers["304"] = object{"description": "The answer would still be the one of If-None-Match.", "headers": answerHeaders(r)}
 	}
 	if r.Verb == http.MethodDelete {
 		answers["204"] = object{"description": "It already was so.", "headers": answerHeaders(r)}
@@ -141,7 +152,7 @@ func successes(r rest.Route, called name) (object, error) {
 
 // conditional routes answer 304.
 func conditional(r rest.Route) bool {
-	return r.Verb == http.MethodGet && r.Method.Output().Fields().ByName("not_modified") != nil
+	return accessOf(r).GetAnyone() || r.Verb == http.MethodGet && r.Method.Output().Fields().ByName("not_modified") != nil
 }
 
 func fieldNamed(d protoreflect.MessageDescriptor, name protoreflect.Name) bool {

@@ -20,6 +20,7 @@ const (
 var said = map[string]string{
 	"user_id":             "For services: the user they act for. End users leave it out, or name themselves.",
 	"video_id":            "The video.",
+	"video_ids":           "The videos; the answer has their order.",
 	"idempotency_key":     "The same as the header `Idempotency-Key`.",
 	"page_token":          "Empty: the first page. Otherwise next_page_token of the page before; opaque.",
 	"include_unavailable": "Also list unavailable videos, as entries without `video` and `stats`.",
@@ -112,8 +113,11 @@ func headerParameter(name, description string, schema object, example string) ob
 // answerHeaders are those of a success.
 func answerHeaders(r rest.Route) object {
 	headers := object{"X-Request-Id": ref("headers", "X-Request-Id")}
-	if r.Answer.Name() == "Profile" || r.Verb == http.MethodPatch {
+	if r.Answer.Name() == "Profile" || r.Verb == http.MethodPatch || conditional(r) {
 		headers["ETag"] = ref("headers", "ETag")
+	}
+	if accessOf(r).GetAnyone() {
+		headers["Cache-Control"] = ref("headers", "Cache-Control")
 	}
 	if fieldNamed(r.Method.Input(), "idempotency_key") {
 		headers["Idempotency-Replayed"] = ref("headers", "Idempotency-Replayed")
@@ -122,7 +126,8 @@ func answerHeaders(r rest.Route) object {
 }
 
 var headers = object{
-	"ETag":                 answerHeader("Tag of the profile's version.", exampleTag),
+	"ETag":                 answerHeader("Tag of the profile's version, or of public counters.", exampleTag),
+	"Cache-Control":        answerHeader("How long a copy may serve. All other operations answer no-store.", "public, max-age=5"),
 	"Idempotency-Replayed": answerHeader("`true`: the stored answer of an earlier request; absent otherwise.", "true"),
 	"X-Request-Id":         answerHeader("That of the request, or a new one.", "0190d5a0-2222-7abc-8def-000000000001"),
 	"Retry-After":          answerHeader("Seconds after which the same request may succeed; absent when it cannot.", "1"),

@@ -52,6 +52,9 @@ var byHTTP = map[int]string{
 func problems(r rest.Route) (names map[int]string, components object) {
 	reasons := map[int][]models.Reason{}
 	for _, reason := range slices.Concat(everywhere, reasonsOf[r.Method.Name()]) {
+		if accessOf(r).GetAnyone() && (reason == models.ReasonUnauthenticated || reason == models.ReasonPermissionDenied) {
+			continue
+		}
 		code := reason.Entry().HTTPStatus
 		reasons[code] = append(reasons[code], reason)
 	}

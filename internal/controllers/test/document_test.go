@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -42,6 +43,8 @@ func operationOf(t testing.TB, verb, path string) *openapi3.Operation {
 		verb = http.MethodGet
 	}
 	path, _, _ = strings.Cut(path, "?")
+	path, err := url.PathUnescape(path) // an escaped slash is one
+	require.NoError(t, err)
 	for _, route := range rest.Routes() {
 		if route.Verb == verb && route.Matches(path) {
 			item := openDocument(t).Paths.Value(route.Pattern)

@@ -49,6 +49,7 @@ func TestM107_DocumentHasExactlyTheRoutes(t *testing.T) {
 		require.NotNil(t, op, "%s is not documented", route)
 		require.Equal(t, strings.HasPrefix(route.Pattern, "/api/v1/video/"), op.Deprecated, route)
 		rule, _ := proto.GetExtension(route.Method.Options(), profilev1.E_Access).(*profilev1.Access)
+		require.Equal(t, rule.GetAnyone(), credentials(op) == "", route)
 		require.Equal(t, rule.GetSelf(), strings.Contains(credentials(op), "user"), route)
 		require.Equal(t, len(rule.GetRoles()) > 0 && route.Verb != http.MethodPatch, strings.Contains(credentials(op), "service"), route)
 	}
@@ -103,14 +104,17 @@ func (v *visit) ask(t *testing.T, s *testkit.Service, code int, path, body strin
 }
 
 // broken is a request with one fault, and the name of what is wrong.
-func (v *visit) broken(user models.UserID) (path, body, field string) {
-	switch {
-	case v.HasBody:
+func (v *visit) broken() (path, body, field string) {
+	if v.HasBody {
 		return v.path, `{"nope": 1}`, "nope"
-	case strings.HasSuffix(v.Pattern, "/{user_id}"): // which has no parameters
-		return strings.ReplaceAll(v.path, user.String(), "nope"), "", "user_id"
 	}
-	return v.path + "?nope=1", "", "nope"
+	for _, p := range v.op.Parameters {
+		if p.Value.In == openapi3.ParameterInQuery {
+			return v.path + "?nope=1", "", "nope"
+		}
+	}
+	field = string(v.Method.Input().Fields().Get(0).Name()) // all there is to be wrong
+	return strings.Replace(v.Pattern, "{"+field+"}", "nope", 1), "", field
 }
 
 // beyond are the statuses that need a broken service, or one in a hurry: TestM107_EveryProblemLooksAsDocumented has them,
@@ -180,13 +184,15 @@ func (v *visit) examples(t *testing.T, s *testkit.Service, as []string) {
 // refusals provokes what every operation answers.
 func (v *visit) refusals(t *testing.T, s, off *testkit.Service, as []string, user models.UserID) {
 	t.Helper()
-	v.ask(t, s, http.StatusUnauthorized, v.path, v.samples[0])
-	stranger := asService("compliance")
-	if v.Method.Name() == "PurgeUserData" {
-		stranger = asUser(user)
+	if credentials(v.op) != "" {
+		v.ask(t, s, http.StatusUnauthorized, v.path, v.samples[0])
+		stranger := asService("compliance")
+		if v.Method.Name() == "PurgeUserData" {
+			stranger = asUser(user)
+		}
+		v.ask(t, s, http.StatusForbidden, v.path, v.samples[0], stranger...)
 	}
-	v.ask(t, s, http.StatusForbidden, v.path, v.samples[0], stranger...)
-	path, body, field := v.broken(user)
+	path, body, field := v.broken()
 	require.Equal(t, []string{field}, v.ask(t, s, http.StatusBadRequest, path, body, as...).fields())
 	v.ask(t, s, http.StatusNotAcceptable, v.path, v.samples[0], append([]string{"Accept", "text/html"}, as...)...)
 	v.ask(t, off, http.StatusNotImplemented, v.path, v.samples[0], as...)
@@ -215,16 +221,20 @@ func (v *visit) successes(t *testing.T, s *testkit.Service, as []string, user mo
 		}
 		v.ask(t, s, http.StatusOK, v.path, "", as...)
 	case v.Verb == http.MethodGet:
-		list := strings.TrimPrefix(v.path, me)
-		require.NotEmpty(t, list)
 		fill(http.MethodPut, likes, "")
 		fill(http.MethodPut, oneHistory, `{"progress": {"progress_ratio": 0.5}}`)
-		v.ask(t, s, http.StatusOK, v.path, "", as...)
-		if strings.HasSuffix(v.Pattern, "}") {
-			return
+		path := v.path
+		if v.op.Parameters.GetByInAndName(openapi3.ParameterInQuery, "video_ids") != nil {
+			path += "?video_ids=" + videoID
 		}
-		v.ask(t, s, http.StatusOK, v.path+"?include_unavailable=true&page_size=1", "", as...)
-		require.Equal(t, "INVALID_PAGE_TOKEN", v.ask(t, s, http.StatusBadRequest, v.path+"?page_token=nope", "", as...).problem.Reason)
+		tag := v.ask(t, s, http.StatusOK, path, "", as...).header.Get("ETag")
+		if v.op.Responses.Status(http.StatusNotModified) != nil {
+			v.ask(t, s, http.StatusNotModified, path, "", append([]string{"If-None-Match", tag}, as...)...)
+		}
+		if v.op.Parameters.GetByInAndName(openapi3.ParameterInQuery, "page_token") != nil {
+			v.ask(t, s, http.StatusOK, v.path+"?include_unavailable=true&page_size=1", "", as...)
+			require.Equal(t, "INVALID_PAGE_TOKEN", v.ask(t, s, http.StatusBadRequest, v.path+"?page_token=nope", "", as...).problem.Reason)
+		}
 	}
 }
 

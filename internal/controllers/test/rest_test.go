@@ -45,7 +45,7 @@ func askURL(t testing.TB, url, verb, path, body string, pairs ...string) (got an
 			req.Header.Set(pairs[i], pairs[i+1])
 		}
 	}
-	resp, err := transportOf(t, s).RoundTrip(req)
+	resp, err := transportOf(t, url).RoundTrip(req)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, resp.Body.Close()) }()
 	text, err := io.ReadAll(resp.Body)
@@ -72,14 +72,14 @@ func askURL(t testing.TB, url, verb, path, body string, pairs ...string) (got an
 
 var transports sync.Map
 
-// transportOf keeps connections to s until the test ends; redirects are answers like others.
-func transportOf(t testing.TB, s *testkit.Service) *http.Transport {
+// transportOf keeps connections to a server until the test ends; redirects are answers like others.
+func transportOf(t testing.TB, url string) *http.Transport {
 	t.Helper()
 	fresh := &http.Transport{}
-	kept, known := transports.LoadOrStore(s, fresh)
+	kept, known := transports.LoadOrStore(url, fresh)
 	if !known {
 		t.Cleanup(func() {
-			transports.Delete(s)
+			transports.Delete(url)
 			fresh.CloseIdleConnections()
 		})
 	}
