@@ -148,7 +148,7 @@ bench-events: ## Compare the publisher with the Pub/Sub client alone, a textbook
 	cd test/bench && go run ./events $(BENCH_EVENTS)
 
 .PHONY: e2e
-e2e: $(BIN)/grpcurl ## Start the stack and run the end-to-end script against it
+e2e: $(BIN)/grpcurl $(SPECTRAL) ## Start the stack and run the end-to-end scripts against it; SCREENSHOTS=folder keeps pictures of /docs
 	test/e2e/run.sh
 
 .PHONY: check

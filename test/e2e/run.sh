@@ -3,6 +3,8 @@
 # against it, stops it with Ctrl-C's signal and expects an orderly exit.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+chromium=${CHROMIUM:-$(command -v chromium || command -v google-chrome || true)}
+[ -n "$chromium" ] || { echo 'the test of /docs needs chromium, or CHROMIUM=path of a browser like it'; exit 1; }
 work=$(mktemp -d)
 stack=
 finish() {
@@ -32,6 +34,8 @@ bash -c "$printed" | grep -q '"displayName": "Ada"'
 broker=$(sed -n 's/^broker: \([0-9.:]*\).*/\1/p' "$work/out")
 GRPC_ADDR=$grpc ADMIN_ADDR=$admin GRPCURL=.bin/grpcurl test/e2e/profile_flow_test.sh
 GRPC_ADDR=$grpc go run ./test/e2e/client
+docs=$(sed -n 's/^docs: *//p' "$work/out")
+CHROMIUM=$chromium node test/e2e/page_test.mjs "$docs" ${SCREENSHOTS:-}
 GRPC_ADDR=$grpc GRPCURL=.bin/grpcurl PROFILECTL=.bin/profilectl PUBSUB_EMULATOR_HOST=$broker test/e2e/event_chain_test.sh
 kill -INT "$stack"
 wait "$stack"

@@ -91,23 +91,23 @@ func requestHeaders(r rest.Route) (list []any) {
 	return list
 }
 
-// headerParameters are those that several operations share.
+// headerParameters are those that several operations share. They have no examples: viewers fill them in, and a tag, a key
+// or a clock of the document's is wrong for every request.
 var headerParameters = object{
 	"Idempotency-Key": headerParameter("Idempotency-Key",
 		"1-128 visible ASCII characters. The same request with the same key answers what was answered first, with Idempotency-Replayed.",
-		object{"type": "string", "pattern": "^[!-~]{1,128}$"}, "0f8b6a52-1"),
-	"If-Match": headerParameter("If-Match", "Change only the version with this ETag, or one of these.", object{"type": "string"}, exampleTag),
-	"If-None-Match": headerParameter("If-None-Match", "Answer 304 when this ETag, or one of these, is current.",
-		object{"type": "string"}, exampleTag),
+		object{"type": "string", "pattern": "^[!-~]{1,128}$"}),
+	"If-Match":      headerParameter("If-Match", "Change only the version with this ETag, or one of these.", object{"type": "string"}),
+	"If-None-Match": headerParameter("If-None-Match", "Answer 304 when this ETag, or one of these, is current.", object{"type": "string"}),
 	"X-Md-Client-Time": headerParameter("X-Md-Client-Time",
 		"The client's clock when it sent the request; corrects occurred_at when it is off by more than 2 s.",
-		object{"type": "string", "format": "date-time"}, "2026-11-27T08:00:00Z"),
+		object{"type": "string", "format": "date-time"}),
 	"X-Md-Consistency": headerParameter("X-Md-Consistency", "`strong` reads the database, past every cache.",
-		object{"type": "string", "enum": []any{"strong", "eventual"}}, "strong"),
+		object{"type": "string", "enum": []any{"strong", "eventual"}}),
 }
 
-func headerParameter(name, description string, schema object, example string) object {
-	return object{"name": name, "in": "header", "description": description, "schema": schema, "example": example}
+func headerParameter(name, description string, schema object) object {
+	return object{"name": name, "in": "header", "description": description, "schema": schema}
 }
 
 // answerHeaders are those of a success.
