@@ -127,7 +127,7 @@ func requestBody(r rest.Route, called name) (object, error) {
 		content[patchType] = body
 	}
 	// The body of a like is optional, as its path says it all.
-	return object{"content": content, "required": r.Method.Name() != "MutateFavorite"}, nil
+	return object{"content": content, "required": !fixedByPath(r)}, nil
 }
 
 // successes are the answers of a route that are no problem.
@@ -193,5 +193,3 @@ func pathFields(r rest.Route) (fields []protoreflect.Name) {
 	}
 	return fields
 }
-
-func inPath(r rest.Route, field protoreflect.Name) bool { return slices.Contains(pathFields(r), field) }

@@ -33,13 +33,15 @@ var said = map[string]string{
 // fixed are the fields of MutateFavorite that path and method say; the service refuses them.
 var fixed = []string{"favorite_type", "action"}
 
+func fixedByPath(r rest.Route) bool { return r.Method.Name() == "MutateFavorite" }
+
 // parameters are those of path and query, as protoc-gen-openapi found them, and the headers that mean something.
 func parameters(base object, r rest.Route) (list []any) {
 	found, _ := base["parameters"].([]any)
 	for _, item := range found {
 		p, _ := item.(object)
 		name, _ := p["name"].(string)
-		if r.Method.Name() == "MutateFavorite" && slices.Contains(fixed, name) {
+		if fixedByPath(r) && slices.Contains(fixed, name) {
 			continue
 		}
 		list = append(list, parameter(p, name, r.Method.Input()))

@@ -132,7 +132,7 @@ func (s schemas) request(r rest.Route) error {
 		return s.patch(r.Method.Input().ParentFile().Messages().ByName(protoreflect.Name(resource)))
 	}
 	drop := pathFields(r)
-	if r.Method.Name() == "MutateFavorite" {
+	if fixedByPath(r) {
 		for _, name := range fixed {
 			drop = append(drop, protoreflect.Name(name))
 		}

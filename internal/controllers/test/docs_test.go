@@ -14,39 +14,46 @@ import (
 )
 
 // page asks for a file of the API page.
-func page(t *testing.T, s *testkit.Service, verb, path string) (*http.Response, string) {
+func page(t *testing.T, s *testkit.Service, verb, path string) answer {
 	t.Helper()
-	return fetch(t, verb, "http://"+s.App.Listeners.HTTP.Addr().String()+path)
+	req, err := http.NewRequestWithContext(t.Context(), verb, "http://"+s.App.Listeners.HTTP.Addr().String()+path, nil)
+	require.NoError(t, err)
+	resp, err := transportOf(t, "http://"+req.URL.Host).RoundTrip(req)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, resp.Body.Close()) }()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return answer{code: resp.StatusCode, header: resp.Header, body: string(body)}
 }
 
 func TestAPIPageComesFromHereAlone(t *testing.T) {
 	t.Parallel()
 	s := testkit.New(t)
-	resp, html := page(t, s, http.MethodGet, "/docs/")
-	require.Equal(t, http.StatusOK, resp.StatusCode)
-	require.Equal(t, "text/html; charset=utf-8", resp.Header.Get("Content-Type"))
-	require.NotRegexp(t, `<script>|<style|style=|\son[a-z]+=|https?://`, html, "nothing inline, nothing from elsewhere")
-	loaded := regexp.MustCompile(`(?:src|href)="([^":]+)"`).FindAllStringSubmatch(html, -1)
+	start := page(t, s, http.MethodGet, "/docs/")
+	require.Equal(t, http.StatusOK, start.code)
+	require.Equal(t, "text/html; charset=utf-8", start.header.Get("Content-Type"))
+	requireGuarded(t, start.header)
+	require.NotRegexp(t, `<script>|<style|style=|\son[a-z]+=|https?://`, start.body, "nothing inline, nothing from elsewhere")
+	loaded := regexp.MustCompile(`(?:src|href)="([^":]+)"`).FindAllStringSubmatch(start.body, -1)
 	require.Len(t, loaded, 4)
 	for _, match := range loaded {
-		resp, _ := page(t, s, http.MethodGet, "/docs/"+match[1])
-		require.Equal(t, http.StatusOK, resp.StatusCode, match[1])
-		require.NotEqual(t, "text/plain; charset=utf-8", resp.Header.Get("Content-Type"))
-		requireGuarded(t, resp.Header)
+		file := page(t, s, http.MethodGet, "/docs/"+match[1])
+		require.Equal(t, http.StatusOK, file.code, match[1])
+		require.Regexp(t, "^text/(css|javascript);", file.header.Get("Content-Type"))
+		requireGuarded(t, file.header)
 	}
-	requireGuarded(t, resp.Header)
 
-	resp, _ = page(t, s, http.MethodGet, "/docs")
-	require.Equal(t, http.StatusPermanentRedirect, resp.StatusCode)
-	require.Equal(t, "/docs/", resp.Header.Get("Location"))
-	resp, text := page(t, s, http.MethodGet, "/docs/openapi.yaml")
-	require.Equal(t, "application/yaml", resp.Header.Get("Content-Type"))
+	moved := page(t, s, http.MethodGet, "/docs")
+	require.Equal(t, http.StatusPermanentRedirect, moved.code)
+	require.Equal(t, "/docs/", moved.header.Get("Location"))
+	served := page(t, s, http.MethodGet, "/docs/openapi.yaml")
+	require.Equal(t, "application/yaml", served.header.Get("Content-Type"))
 	document, err := os.ReadFile("../../../api/openapi/profile.v1.yaml")
 	require.NoError(t, err)
-	require.Equal(t, string(document), text)
-	resp, text = page(t, s, http.MethodHead, "/docs/")
-	require.Equal(t, http.StatusOK, resp.StatusCode)
-	require.Empty(t, text)
+	require.Equal(t, string(document), served.body)
+	head := page(t, s, http.MethodHead, "/docs/")
+	require.Equal(t, http.StatusOK, head.code)
+	require.Empty(t, head.body)
 }
 
 func requireGuarded(t *testing.T, header http.Header) {
@@ -69,21 +76,4 @@ func TestAPIPageIsNothingElse(t *testing.T) {
 	for _, path := range []string{"/docs", "/docs/", "/docs/openapi.yaml"} {
 		require.Equal(t, http.StatusNotFound, ask(t, off, http.MethodGet, path, "").code, path)
 	}
-}
-
-// fetch sends a request without a body, follows no redirect, and returns the answer with its body.
-func fetch(t *testing.T, verb, url string) (*http.Response, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), verb, url, nil)
-	require.NoError(t, err)
-	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	resp, err := client.Do(req)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, resp.Body.Close()) }()
-	body, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	return resp, string(body)
 }
