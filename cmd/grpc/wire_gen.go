@@ -26,7 +26,11 @@ import (
 // Injectors from wire.go:
 
 func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*servers.App, func(), error) {
-	listeners, cleanup, err := servers.Listen(ctx, conf)
+	secure, err := servers.NewSecure(conf, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	listeners, cleanup, err := servers.Listen(ctx, conf, secure)
 	if err != nil {
 		return nil, nil, err
 	}

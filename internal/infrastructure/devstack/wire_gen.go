@@ -37,7 +37,11 @@ import (
 // NewService wires the API server with its services reachable, for seeding and tests. The same providers
 // as cmd/grpc; the caller calls cleanup after the app has stopped.
 func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*Service, func(), error) {
-	listeners, cleanup, err := servers.Listen(ctx, conf)
+	secure, err := servers.NewSecure(conf, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	listeners, cleanup, err := servers.Listen(ctx, conf, secure)
 	if err != nil {
 		return nil, nil, err
 	}

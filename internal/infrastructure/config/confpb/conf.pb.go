@@ -404,7 +404,8 @@ type Server struct {
 	Grpc  *Server_Listener       `protobuf:"bytes,1,opt,name=grpc,proto3" json:"grpc,omitempty"`
 	// REST and nothing else.
 	Http *Server_Listener `protobuf:"bytes,2,opt,name=http,proto3" json:"http,omitempty"`
-	// Metrics and health; never public.
+	// Metrics and health, always in clear. In production only an IP address that nobody outside can reach: loopback,
+	// private, shared (100.64.0.0/10) or link-local.
 	Admin    *Server_Listener `protobuf:"bytes,3,opt,name=admin,proto3" json:"admin,omitempty"`
 	Timeouts *Server_Timeouts `protobuf:"bytes,4,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
 	// Server reflection on the gRPC listener.
@@ -412,9 +413,13 @@ type Server struct {
 	// Origins whose pages may call REST, such as https://app.example.org; none by default.
 	CorsOrigins []string `protobuf:"bytes,10,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
 	// Greatest request in bytes.
-	MaxRequestBytes int32 `protobuf:"varint,6,opt,name=max_request_bytes,json=maxRequestBytes,proto3" json:"max_request_bytes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	MaxRequestBytes int32       `protobuf:"varint,6,opt,name=max_request_bytes,json=maxRequestBytes,proto3" json:"max_request_bytes,omitempty"`
+	Tls             *Server_TLS `protobuf:"bytes,7,opt,name=tls,proto3" json:"tls,omitempty"`
+	// The platform in front of the gRPC and HTTP listeners (Cloud Run, a service mesh) ends TLS and is the only one to
+	// reach them. Without it production refuses plaintext off loopback.
+	TlsTerminatedByPlatform bool `protobuf:"varint,8,opt,name=tls_terminated_by_platform,json=tlsTerminatedByPlatform,proto3" json:"tls_terminated_by_platform,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *Server) Reset() {
@@ -494,6 +499,20 @@ func (x *Server) GetMaxRequestBytes() int32 {
 		return x.MaxRequestBytes
 	}
 	return 0
+}
+
+func (x *Server) GetTls() *Server_TLS {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Server) GetTlsTerminatedByPlatform() bool {
+	if x != nil {
+		return x.TlsTerminatedByPlatform
+	}
+	return false
 }
 
 type Data struct {
@@ -920,7 +939,8 @@ func (x *Watch) GetUnqualifiedRetention() *durationpb.Duration {
 
 type Cursor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// HMAC keys of page tokens, at least 16 characters each; the first signs, all verify (rotation).
+	// HMAC keys of page tokens, at least 16 characters each; the first signs, all verify (rotation). In production at
+	// least 32 characters, 10 of them different.
 	Keys          []string `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1021,7 +1041,8 @@ type Cache struct {
 	Size int32 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
 	// Videos whose counters are held in memory, also with backend redis; about 300 bytes each.
 	StatsSize int32 `protobuf:"varint,5,opt,name=stats_size,json=statsSize,proto3" json:"stats_size,omitempty"`
-	// redis:// or rediss:// URL; required by backend redis. Off loopback, production wants rediss.
+	// redis:// or rediss:// URL; required by backend redis. Off loopback, production wants rediss
+	// without skip_verify.
 	RedisUrl      string `protobuf:"bytes,6,opt,name=redis_url,json=redisUrl,proto3" json:"redis_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1270,9 +1291,82 @@ func (x *Server_Timeouts) GetDrain() *durationpb.Duration {
 	return nil
 }
 
+// TLS of the gRPC and HTTP listeners, 1.2 or newer. Files are PEM and are read again when they change, without a
+// restart; what cannot be used keeps what was there before.
+type Server_TLS struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The certificate, its chain behind it, and its private key. Both empty: the listeners speak plaintext.
+	CertFile string `protobuf:"bytes,1,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
+	KeyFile  string `protobuf:"bytes,2,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	// The authorities of client certificates. Set: a client needs a certificate of theirs for one of client_names.
+	ClientCaFile string `protobuf:"bytes,3,opt,name=client_ca_file,json=clientCaFile,proto3" json:"client_ca_file,omitempty"`
+	// DNS names, URIs, IP or e-mail addresses as the certificate spells them.
+	ClientNames   []string `protobuf:"bytes,4,rep,name=client_names,json=clientNames,proto3" json:"client_names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Server_TLS) Reset() {
+	*x = Server_TLS{}
+	mi := &file_conf_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Server_TLS) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Server_TLS) ProtoMessage() {}
+
+func (x *Server_TLS) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Server_TLS.ProtoReflect.Descriptor instead.
+func (*Server_TLS) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{4, 2}
+}
+
+func (x *Server_TLS) GetCertFile() string {
+	if x != nil {
+		return x.CertFile
+	}
+	return ""
+}
+
+func (x *Server_TLS) GetKeyFile() string {
+	if x != nil {
+		return x.KeyFile
+	}
+	return ""
+}
+
+func (x *Server_TLS) GetClientCaFile() string {
+	if x != nil {
+		return x.ClientCaFile
+	}
+	return ""
+}
+
+func (x *Server_TLS) GetClientNames() []string {
+	if x != nil {
+		return x.ClientNames
+	}
+	return nil
+}
+
 type Data_Postgres struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// postgres:// URL; DATABASE_URL sets it.
+	// postgres:// URL; DATABASE_URL sets it. Off loopback, production wants sslmode=verify-full.
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
 	// Must be `profile`: the schema is part of the contract between migrations and queries.
 	Schema   string `protobuf:"bytes,2,opt,name=schema,proto3" json:"schema,omitempty"`
@@ -1292,7 +1386,7 @@ type Data_Postgres struct {
 
 func (x *Data_Postgres) Reset() {
 	*x = Data_Postgres{}
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1398,7 @@ func (x *Data_Postgres) String() string {
 func (*Data_Postgres) ProtoMessage() {}
 
 func (x *Data_Postgres) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1481,7 @@ type Auth_DevService struct {
 
 func (x *Auth_DevService) Reset() {
 	*x = Auth_DevService{}
-	mi := &file_conf_proto_msgTypes[19]
+	mi := &file_conf_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1399,7 +1493,7 @@ func (x *Auth_DevService) String() string {
 func (*Auth_DevService) ProtoMessage() {}
 
 func (x *Auth_DevService) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[19]
+	mi := &file_conf_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1535,7 @@ type Messaging_Pubsub struct {
 	ProjectId string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
 	// Where our events go. Catalog's deployed consumer listens on profile.engagement.events.
 	TopicId string `protobuf:"bytes,2,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
-	// host:port of an emulator; PUBSUB_EMULATOR_HOST sets it.
+	// host:port of an emulator; PUBSUB_EMULATOR_HOST sets it. In production on loopback only.
 	EmulatorHost string `protobuf:"bytes,4,opt,name=emulator_host,json=emulatorHost,proto3" json:"emulator_host,omitempty"`
 	// How long one Publish call may take. Never shorter than the client library's 60 s: giving up early
 	// says nothing about whether the broker has the message.
@@ -1452,7 +1546,7 @@ type Messaging_Pubsub struct {
 
 func (x *Messaging_Pubsub) Reset() {
 	*x = Messaging_Pubsub{}
-	mi := &file_conf_proto_msgTypes[20]
+	mi := &file_conf_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +1558,7 @@ func (x *Messaging_Pubsub) String() string {
 func (*Messaging_Pubsub) ProtoMessage() {}
 
 func (x *Messaging_Pubsub) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[20]
+	mi := &file_conf_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1637,7 @@ type Messaging_Outbox struct {
 
 func (x *Messaging_Outbox) Reset() {
 	*x = Messaging_Outbox{}
-	mi := &file_conf_proto_msgTypes[21]
+	mi := &file_conf_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1649,7 @@ func (x *Messaging_Outbox) String() string {
 func (*Messaging_Outbox) ProtoMessage() {}
 
 func (x *Messaging_Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[21]
+	mi := &file_conf_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +1775,7 @@ type Messaging_CatalogInbox struct {
 
 func (x *Messaging_CatalogInbox) Reset() {
 	*x = Messaging_CatalogInbox{}
-	mi := &file_conf_proto_msgTypes[22]
+	mi := &file_conf_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +1787,7 @@ func (x *Messaging_CatalogInbox) String() string {
 func (*Messaging_CatalogInbox) ProtoMessage() {}
 
 func (x *Messaging_CatalogInbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[22]
+	mi := &file_conf_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1916,7 @@ const file_conf_proto_rawDesc = "" +
 	"\aService\x128\n" +
 	"\venvironment\x18\x01 \x01(\tB\x16\xbaH\x13r\x11R\x03devR\n" +
 	"productionR\venvironment\x12<\n" +
-	"\tlog_level\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\blogLevel\"\xd3\x05\n" +
+	"\tlog_level\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\blogLevel\"\x9a\b\n" +
 	"\x06Server\x129\n" +
 	"\x04grpc\x18\x01 \x01(\v2\x1d.profile.conf.Server.ListenerB\x06\xbaH\x03\xc8\x01\x01R\x04grpc\x129\n" +
 	"\x04http\x18\x02 \x01(\v2\x1d.profile.conf.Server.ListenerB\x06\xbaH\x03\xc8\x01\x01R\x04http\x12;\n" +
@@ -1834,14 +1928,24 @@ const file_conf_proto_rawDesc = "" +
 	"\fcors_origins\x18\n" +
 	" \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\"\x15r\x132\x11^https?://[^/*]+$R\vcorsOrigins\x129\n" +
 	"\x11max_request_bytes\x18\x06 \x01(\x05B\r\xbaH\n" +
-	"\x1a\b\x18\x80\x80\x80\x02(\x80\bR\x0fmaxRequestBytes\x1a'\n" +
+	"\x1a\b\x18\x80\x80\x80\x02(\x80\bR\x0fmaxRequestBytes\x122\n" +
+	"\x03tls\x18\a \x01(\v2\x18.profile.conf.Server.TLSB\x06\xbaH\x03\xc8\x01\x01R\x03tls\x12;\n" +
+	"\x1atls_terminated_by_platform\x18\b \x01(\bR\x17tlsTerminatedByPlatform\x1a'\n" +
 	"\bListener\x12\x1b\n" +
 	"\x04addr\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04addr\x1a\x8c\x02\n" +
 	"\bTimeouts\x12=\n" +
 	"\x05query\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\x05query\x12A\n" +
 	"\acommand\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\acommand\x12C\n" +
 	"\bprogress\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\bprogress\x129\n" +
-	"\x05drain\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05drain\"\xf2\x03\n" +
+	"\x05drain\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05drain\x1a\xd3\x01\n" +
+	"\x03TLS\x12/\n" +
+	"\tcert_file\x18\x01 \x01(\tB\x12\xbaH\x0fr\r\xba\x01\n" +
+	"-----BEGINR\bcertFile\x120\n" +
+	"\bkey_file\x18\x02 \x01(\tB\x15\xbaH\x0fr\r\xba\x01\n" +
+	"-----BEGIN\x80\x01\x01R\akeyFile\x128\n" +
+	"\x0eclient_ca_file\x18\x03 \x01(\tB\x12\xbaH\x0fr\r\xba\x01\n" +
+	"-----BEGINR\fclientCaFile\x12/\n" +
+	"\fclient_names\x18\x04 \x03(\tB\f\xbaH\t\x92\x01\x06\"\x04r\x02\x10\x01R\vclientNames\"\xf2\x03\n" +
 	"\x04Data\x12?\n" +
 	"\bpostgres\x18\x01 \x01(\v2\x1b.profile.conf.Data.PostgresB\x06\xbaH\x03\xc8\x01\x01R\bpostgres\x1a\xa8\x03\n" +
 	"\bPostgres\x12\x15\n" +
@@ -1961,7 +2065,7 @@ func file_conf_proto_rawDescGZIP() []byte {
 	return file_conf_proto_rawDescData
 }
 
-var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_conf_proto_goTypes = []any{
 	(*Bootstrap)(nil),              // 0: profile.conf.Bootstrap
 	(*Admission)(nil),              // 1: profile.conf.Admission
@@ -1981,12 +2085,13 @@ var file_conf_proto_goTypes = []any{
 	(*Admission_Gate)(nil),         // 15: profile.conf.Admission.Gate
 	(*Server_Listener)(nil),        // 16: profile.conf.Server.Listener
 	(*Server_Timeouts)(nil),        // 17: profile.conf.Server.Timeouts
-	(*Data_Postgres)(nil),          // 18: profile.conf.Data.Postgres
-	(*Auth_DevService)(nil),        // 19: profile.conf.Auth.DevService
-	(*Messaging_Pubsub)(nil),       // 20: profile.conf.Messaging.Pubsub
-	(*Messaging_Outbox)(nil),       // 21: profile.conf.Messaging.Outbox
-	(*Messaging_CatalogInbox)(nil), // 22: profile.conf.Messaging.CatalogInbox
-	(*durationpb.Duration)(nil),    // 23: google.protobuf.Duration
+	(*Server_TLS)(nil),             // 18: profile.conf.Server.TLS
+	(*Data_Postgres)(nil),          // 19: profile.conf.Data.Postgres
+	(*Auth_DevService)(nil),        // 20: profile.conf.Auth.DevService
+	(*Messaging_Pubsub)(nil),       // 21: profile.conf.Messaging.Pubsub
+	(*Messaging_Outbox)(nil),       // 22: profile.conf.Messaging.Outbox
+	(*Messaging_CatalogInbox)(nil), // 23: profile.conf.Messaging.CatalogInbox
+	(*durationpb.Duration)(nil),    // 24: google.protobuf.Duration
 }
 var file_conf_proto_depIdxs = []int32{
 	3,  // 0: profile.conf.Bootstrap.service:type_name -> profile.conf.Service
@@ -2006,45 +2111,46 @@ var file_conf_proto_depIdxs = []int32{
 	15, // 14: profile.conf.Admission.reads:type_name -> profile.conf.Admission.Gate
 	15, // 15: profile.conf.Admission.updates:type_name -> profile.conf.Admission.Gate
 	15, // 16: profile.conf.Admission.shared:type_name -> profile.conf.Admission.Gate
-	23, // 17: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
+	24, // 17: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
 	16, // 18: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
 	16, // 19: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
 	16, // 20: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
 	17, // 21: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
-	18, // 22: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
-	19, // 23: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
-	20, // 24: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
-	22, // 25: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
-	21, // 26: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
-	23, // 27: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
-	23, // 28: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
-	23, // 29: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
-	23, // 30: profile.conf.Maintenance.session_retention:type_name -> google.protobuf.Duration
-	23, // 31: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
-	23, // 32: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
-	23, // 33: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
-	23, // 34: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
-	23, // 35: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
-	23, // 36: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
-	23, // 37: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
-	23, // 38: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
-	23, // 39: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
-	23, // 40: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
-	23, // 41: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
-	23, // 42: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
-	23, // 43: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
-	23, // 44: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
-	23, // 45: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
-	23, // 46: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
-	23, // 47: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
-	23, // 48: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
-	23, // 49: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
-	23, // 50: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
-	51, // [51:51] is the sub-list for method output_type
-	51, // [51:51] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	18, // 22: profile.conf.Server.tls:type_name -> profile.conf.Server.TLS
+	19, // 23: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
+	20, // 24: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
+	21, // 25: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
+	23, // 26: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
+	22, // 27: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
+	24, // 28: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
+	24, // 29: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
+	24, // 30: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
+	24, // 31: profile.conf.Maintenance.session_retention:type_name -> google.protobuf.Duration
+	24, // 32: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
+	24, // 33: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
+	24, // 34: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
+	24, // 35: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
+	24, // 36: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
+	24, // 37: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
+	24, // 38: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
+	24, // 39: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
+	24, // 40: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
+	24, // 41: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
+	24, // 42: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
+	24, // 43: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
+	24, // 44: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
+	24, // 45: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
+	24, // 46: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
+	24, // 47: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
+	24, // 48: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
+	24, // 49: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
+	24, // 50: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
+	24, // 51: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_conf_proto_init() }
@@ -2058,7 +2164,7 @@ func file_conf_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_conf_proto_rawDesc), len(file_conf_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
