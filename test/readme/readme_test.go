@@ -88,7 +88,8 @@ func TestEnvExampleHasEveryKeyOnce(t *testing.T) {
 
 	conf, err := config.Load("", env)
 	require.NoError(t, err)
-	require.NoError(t, config.Validate(conf))
+	require.EqualError(t, config.Validate(conf),
+		"configuration: cursor.keys[0]: a key of the repository is refused in production; openssl rand -hex 32 makes a good one", "and nothing else is wrong")
 
 	known := config.Variables()
 	var wanted, found []string
