@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,6 +117,47 @@ func TestT14_AStartWithFilesThatCannotBeUsedFails(t *testing.T) {
 			require.NotContains(t, err.Error(), dir)
 		})
 	}
+}
+
+// What wraps the gRPC listener wraps one of an HTTP server as well.
+func TestT14_SecureFitsHTTPServers(t *testing.T) {
+	t.Parallel()
+	authority, clients := pki.NewAuthority(t, "servers"), pki.NewAuthority(t, "clients")
+	conf := &confpb.Bootstrap{Server: &confpb.Server{}}
+	withTLS(t, t.TempDir(), authority.Issue(t), clients)(conf)
+	secure, err := servers.NewSecure(conf, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := &http.Server{
+		ReadHeaderTimeout: patience,
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }),
+	}
+	done := testkit.Later(func() error { return server.Serve(secure(listener, "h2", "http/1.1")) })
+	t.Cleanup(func() {
+		require.NoError(t, server.Close())
+		require.ErrorIs(t, <-done, http.ErrServerClosed)
+	})
+	gateway := clients.Issue(t, pki.Client("gateway")).TLS(t)
+	for protocol, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
+		transport := &http.Transport{TLSClientConfig: overTLS(authority, gateway), Protocols: new(http.Protocols)}
+		transport.Protocols.SetHTTP1(!http2)
+		transport.Protocols.SetHTTP2(http2)
+		require.Equal(t, protocol, body(t, transport, "https://"+listener.Addr().String()))
+		transport.CloseIdleConnections()
+	}
+}
+
+func body(t *testing.T, transport http.RoundTripper, url string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	require.NoError(t, err)
+	response, err := transport.RoundTrip(request)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return string(text)
 }
 
 // rotations of the certificate, each with the authorities of clients widened and narrowed again.
