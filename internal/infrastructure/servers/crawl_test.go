@@ -120,6 +120,29 @@ func TestT15_PublicPathsOfTheGRPCListenerAreNotServed(t *testing.T) {
 	})
 }
 
+// REST answers what is not a route of the API with a Problem, in clear and over TLS alike.
+func TestT15_PublicPathsOfTheHTTPListenerAreNotServed(t *testing.T) {
+	t.Parallel()
+	authority, clients := pki.NewAuthority(t, "servers"), pki.NewAuthority(t, "clients")
+	gateway := clients.Issue(t, pki.Client("gateway")).TLS(t)
+	inClear := testkit.New(t, inProduction)
+	secured := testkit.New(t, inProduction, withTLS(t, t.TempDir(), authority.Issue(t), clients))
+	transport := &http.Transport{TLSClientConfig: overTLS(authority, gateway), Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP1(true)
+	transport.Protocols.SetHTTP2(true)
+	defer transport.CloseIdleConnections()
+	for scheme, s := range map[string]*testkit.Service{"http": inClear, "https": secured} {
+		base := scheme + "://" + s.App.Listeners.HTTP.Addr().String()
+		for _, path := range crawl.Paths() {
+			status := answer(t, transport, http.MethodGet, base+path)
+			require.Contains(t, []int{http.StatusNotFound, http.StatusBadRequest}, status, path)
+		}
+		require.Equal(t, http.StatusUnauthorized, answer(t, transport, http.MethodGet, base+"/api/v1/user/me"), "the API is there")
+	}
+	_, err := tls.Dial("tcp", secured.App.Listeners.HTTP.Addr().String(), &tls.Config{RootCAs: authority.Pool(), ServerName: "localhost", MaxVersion: tls.VersionTLS12})
+	require.ErrorContains(t, err, "remote error: tls", "mTLS holds for REST")
+}
+
 // spoken is all that the server says to a request of HTTP/1.1 until it hangs up.
 func spoken(t *testing.T, conn net.Conn, path string) string {
 	t.Helper()
@@ -134,7 +157,7 @@ func spoken(t *testing.T, conn net.Conn, path string) string {
 	return string(text)
 }
 
-// answer is the status of a request, whose answer has no body.
+// answer is the status of a request.
 func answer(t *testing.T, transport http.RoundTripper, method, url string) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
