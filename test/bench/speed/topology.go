@@ -147,20 +147,20 @@ func (t *topology) env(extra ...string) []string {
 // service is a running API server.
 type service struct {
 	*process
-	grpc, admin string
+	grpc, http, admin string
 }
 
 // startService returns once /readyz says so.
 func (t *topology) startService(ctx context.Context) (s *service, err error) {
 	s = &service{}
-	for _, address := range []*string{&s.grpc, &s.admin} {
+	for _, address := range []*string{&s.grpc, &s.http, &s.admin} {
 		if *address, err = freeAddress(ctx); err != nil {
 			return nil, err
 		}
 	}
 	s.process, err = program{
 		name: "grpc", log: t.logOf("grpc"), argv: []string{t.binaries[programGRPC]},
-		env: t.env("PROFILE_GRPC_ADDR="+s.grpc, "PROFILE_ADMIN_ADDR="+s.admin, "PROFILE_HTTP_ADDR=127.0.0.1:0"),
+		env: t.env("PROFILE_GRPC_ADDR="+s.grpc, "PROFILE_ADMIN_ADDR="+s.admin, "PROFILE_HTTP_ADDR="+s.http),
 	}.start(ctx)
 	if err != nil {
 		return nil, err
