@@ -50,7 +50,9 @@ func checkProduction(conf *confpb.Bootstrap) (problems []error) {
 	refuse(unverified(conf.GetMessaging().GetOutbox().GetListenUrl()), verify, "messaging.outbox.listen_url")
 	emulator := conf.GetMessaging().GetPubsub().GetEmulatorHost()
 	refuse(emulator != "" && !IsLoopback(emulator), "messaging.pubsub.emulator_host: events would leave in clear; refused off loopback in production")
-	refuse(unverifiedRedis(conf.GetCache().GetRedisUrl()), "cache.redis_url: needs rediss:// without skip_verify off loopback in production")
+	const private = "%s: needs rediss:// without skip_verify off loopback in production"
+	refuse(unverifiedRedis(conf.GetCache().GetRedisUrl()), private, "cache.redis_url")
+	refuse(unverifiedRedis(conf.GetLimits().GetRedisUrl()), private, "limits.redis_url")
 	return problems
 }
 

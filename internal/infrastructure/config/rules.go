@@ -32,6 +32,7 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 	if conf.GetCache().GetBackend() == "redis" && conf.GetCache().GetRedisUrl() == "" {
 		problems = append(problems, errors.New("cache.redis_url: is required by cache.backend redis"))
 	}
+	problems = append(problems, checkLimits(conf)...)
 	if conf.GetService().GetEnvironment() == "production" {
 		problems = append(problems, checkProduction(conf)...)
 	}
@@ -55,6 +56,21 @@ func checkConnections(conf *confpb.Bootstrap) (problems []error) {
 	}
 	if need := a.GetReads().GetSlots() + a.GetUpdates().GetSlots() + writing; need > pool.GetMaxConns() {
 		problems = append(problems, fmt.Errorf("data.postgres.max_conns: %d calls and writers may need a connection at a time", need))
+	}
+	return problems
+}
+
+func checkLimits(conf *confpb.Bootstrap) (problems []error) {
+	l := conf.GetLimits()
+	if l.GetBackend() == "redis" && l.GetRedisUrl() == "" && conf.GetCache().GetRedisUrl() == "" {
+		problems = append(problems, errors.New("limits.redis_url: is required by limits.backend redis, unless cache.redis_url is set"))
+	}
+	named := map[string]bool{}
+	for i, s := range l.GetServices() {
+		if named[s.GetName()] {
+			problems = append(problems, fmt.Errorf("limits.services[%d].name: is there twice", i))
+		}
+		named[s.GetName()] = true
 	}
 	return problems
 }

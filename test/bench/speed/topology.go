@@ -135,12 +135,14 @@ func (t *topology) close() (err error) {
 
 func (t *topology) logOf(name string) string { return filepath.Join(t.dir, name+".log") }
 
-// env is the environment of a program of the service: as shipped, but for addresses and development identity,
-// then extra, then what the user asked for.
+// env is the environment of a program of the service: as shipped, but for addresses, development identity and limits
+// of users (a few play the part of many: limits decide on every call, and refuse none), then extra, then what the user
+// asked for.
 func (t *topology) env(extra ...string) []string {
 	env := append(minimalEnv(),
 		"DATABASE_URL="+t.db.server.AppURL(ourDatabase), "PUBSUB_EMULATOR_HOST="+t.broker, "GOOGLE_CLOUD_PROJECT="+project,
-		"PROFILE_CURSOR_KEYS=bench-cursor-key-0001", "PROFILE_SERVICE_ENVIRONMENT=dev", "PROFILE_AUTH_INSECURE_DEV=true")
+		"PROFILE_CURSOR_KEYS=bench-cursor-key-0001", "PROFILE_SERVICE_ENVIRONMENT=dev", "PROFILE_AUTH_INSECURE_DEV=true",
+		"PROFILE_LIMITS_FAVORITES_PER_SECOND=1000000", "PROFILE_LIMITS_FAVORITES_PER_DAY=1000000000", "PROFILE_LIMITS_PROGRESS_PER_SECOND=1000000")
 	return append(append(env, extra...), t.options.Env...)
 }
 

@@ -43,6 +43,7 @@ type Bootstrap struct {
 	Admission     *Admission   `protobuf:"bytes,12,opt,name=admission,proto3" json:"admission,omitempty"`
 	Coalescing    *Coalescing  `protobuf:"bytes,13,opt,name=coalescing,proto3" json:"coalescing,omitempty"`
 	Cache         *Cache       `protobuf:"bytes,14,opt,name=cache,proto3" json:"cache,omitempty"`
+	Limits        *Limits      `protobuf:"bytes,15,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +172,13 @@ func (x *Bootstrap) GetCoalescing() *Coalescing {
 func (x *Bootstrap) GetCache() *Cache {
 	if x != nil {
 		return x.Cache
+	}
+	return nil
+}
+
+func (x *Bootstrap) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
 	}
 	return nil
 }
@@ -1120,6 +1128,124 @@ func (x *Cache) GetRedisUrl() string {
 	return ""
 }
 
+// Limits bounds how often a caller may write; what is too much is refused with RATE_LIMITED (S88). Calls per second come
+// back one by one, those of a day at midnight UTC.
+type Limits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `memory` of each instance, `redis` shared by all, or `off`: nothing is limited.
+	Backend string `protobuf:"bytes,1,opt,name=backend,proto3" json:"backend,omitempty"`
+	// redis:// or rediss:// URL of backend redis; empty: cache.redis_url. Off loopback, production wants rediss.
+	RedisUrl string `protobuf:"bytes,2,opt,name=redis_url,json=redisUrl,proto3" json:"redis_url,omitempty"`
+	// Pairs of caller and limit held in memory, also with backend redis, for when it is down; about 250 bytes each.
+	Size int32 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// A user's changes of likes and bookmarks.
+	FavoritesPerSecond int64 `protobuf:"varint,4,opt,name=favorites_per_second,json=favoritesPerSecond,proto3" json:"favorites_per_second,omitempty"`
+	FavoritesPerDay    int64 `protobuf:"varint,5,opt,name=favorites_per_day,json=favoritesPerDay,proto3" json:"favorites_per_day,omitempty"`
+	// Changes of profile and preferences.
+	UpdatesPerDay int64 `protobuf:"varint,6,opt,name=updates_per_day,json=updatesPerDay,proto3" json:"updates_per_day,omitempty"`
+	// Progress reports.
+	ProgressPerSecond int64 `protobuf:"varint,7,opt,name=progress_per_second,json=progressPerSecond,proto3" json:"progress_per_second,omitempty"`
+	// All writing calls of a service together, for whichever users.
+	ServicePerSecond int64 `protobuf:"varint,8,opt,name=service_per_second,json=servicePerSecond,proto3" json:"service_per_second,omitempty"`
+	// Services with another number.
+	Services      []*Limits_Service `protobuf:"bytes,9,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_conf_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Limits) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *Limits) GetRedisUrl() string {
+	if x != nil {
+		return x.RedisUrl
+	}
+	return ""
+}
+
+func (x *Limits) GetSize() int32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Limits) GetFavoritesPerSecond() int64 {
+	if x != nil {
+		return x.FavoritesPerSecond
+	}
+	return 0
+}
+
+func (x *Limits) GetFavoritesPerDay() int64 {
+	if x != nil {
+		return x.FavoritesPerDay
+	}
+	return 0
+}
+
+func (x *Limits) GetUpdatesPerDay() int64 {
+	if x != nil {
+		return x.UpdatesPerDay
+	}
+	return 0
+}
+
+func (x *Limits) GetProgressPerSecond() int64 {
+	if x != nil {
+		return x.ProgressPerSecond
+	}
+	return 0
+}
+
+func (x *Limits) GetServicePerSecond() int64 {
+	if x != nil {
+		return x.ServicePerSecond
+	}
+	return 0
+}
+
+func (x *Limits) GetServices() []*Limits_Service {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
 type Admission_Gate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Calls in work.
@@ -1132,7 +1258,7 @@ type Admission_Gate struct {
 
 func (x *Admission_Gate) Reset() {
 	*x = Admission_Gate{}
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1270,7 @@ func (x *Admission_Gate) String() string {
 func (*Admission_Gate) ProtoMessage() {}
 
 func (x *Admission_Gate) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1184,7 +1310,7 @@ type Server_Listener struct {
 
 func (x *Server_Listener) Reset() {
 	*x = Server_Listener{}
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1196,7 +1322,7 @@ func (x *Server_Listener) String() string {
 func (*Server_Listener) ProtoMessage() {}
 
 func (x *Server_Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1361,7 @@ type Server_Timeouts struct {
 
 func (x *Server_Timeouts) Reset() {
 	*x = Server_Timeouts{}
-	mi := &file_conf_proto_msgTypes[17]
+	mi := &file_conf_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1373,7 @@ func (x *Server_Timeouts) String() string {
 func (*Server_Timeouts) ProtoMessage() {}
 
 func (x *Server_Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[17]
+	mi := &file_conf_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1434,7 @@ type Server_TLS struct {
 
 func (x *Server_TLS) Reset() {
 	*x = Server_TLS{}
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1446,7 @@ func (x *Server_TLS) String() string {
 func (*Server_TLS) ProtoMessage() {}
 
 func (x *Server_TLS) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1512,7 @@ type Data_Postgres struct {
 
 func (x *Data_Postgres) Reset() {
 	*x = Data_Postgres{}
-	mi := &file_conf_proto_msgTypes[19]
+	mi := &file_conf_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1524,7 @@ func (x *Data_Postgres) String() string {
 func (*Data_Postgres) ProtoMessage() {}
 
 func (x *Data_Postgres) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[19]
+	mi := &file_conf_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1481,7 +1607,7 @@ type Auth_DevService struct {
 
 func (x *Auth_DevService) Reset() {
 	*x = Auth_DevService{}
-	mi := &file_conf_proto_msgTypes[20]
+	mi := &file_conf_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1619,7 @@ func (x *Auth_DevService) String() string {
 func (*Auth_DevService) ProtoMessage() {}
 
 func (x *Auth_DevService) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[20]
+	mi := &file_conf_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1672,7 @@ type Messaging_Pubsub struct {
 
 func (x *Messaging_Pubsub) Reset() {
 	*x = Messaging_Pubsub{}
-	mi := &file_conf_proto_msgTypes[21]
+	mi := &file_conf_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1684,7 @@ func (x *Messaging_Pubsub) String() string {
 func (*Messaging_Pubsub) ProtoMessage() {}
 
 func (x *Messaging_Pubsub) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[21]
+	mi := &file_conf_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1763,7 @@ type Messaging_Outbox struct {
 
 func (x *Messaging_Outbox) Reset() {
 	*x = Messaging_Outbox{}
-	mi := &file_conf_proto_msgTypes[22]
+	mi := &file_conf_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1775,7 @@ func (x *Messaging_Outbox) String() string {
 func (*Messaging_Outbox) ProtoMessage() {}
 
 func (x *Messaging_Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[22]
+	mi := &file_conf_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1901,7 @@ type Messaging_CatalogInbox struct {
 
 func (x *Messaging_CatalogInbox) Reset() {
 	*x = Messaging_CatalogInbox{}
-	mi := &file_conf_proto_msgTypes[23]
+	mi := &file_conf_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1913,7 @@ func (x *Messaging_CatalogInbox) String() string {
 func (*Messaging_CatalogInbox) ProtoMessage() {}
 
 func (x *Messaging_CatalogInbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[23]
+	mi := &file_conf_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,12 +1992,64 @@ func (x *Messaging_CatalogInbox) GetStreams() int32 {
 	return 0
 }
 
+type Limits_Service struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	PerSecond     int64                  `protobuf:"varint,2,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits_Service) Reset() {
+	*x = Limits_Service{}
+	mi := &file_conf_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits_Service) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits_Service) ProtoMessage() {}
+
+func (x *Limits_Service) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits_Service.ProtoReflect.Descriptor instead.
+func (*Limits_Service) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{15, 0}
+}
+
+func (x *Limits_Service) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Limits_Service) GetPerSecond() int64 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
 var File_conf_proto protoreflect.FileDescriptor
 
 const file_conf_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xbe\x06\n" +
+	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf4\x06\n" +
 	"\tBootstrap\x127\n" +
 	"\aservice\x18\x01 \x01(\v2\x15.profile.conf.ServiceB\x06\xbaH\x03\xc8\x01\x01R\aservice\x124\n" +
 	"\x06server\x18\x02 \x01(\v2\x14.profile.conf.ServerB\x06\xbaH\x03\xc8\x01\x01R\x06server\x12.\n" +
@@ -1891,7 +2069,8 @@ const file_conf_proto_rawDesc = "" +
 	"\n" +
 	"coalescing\x18\r \x01(\v2\x18.profile.conf.CoalescingB\x06\xbaH\x03\xc8\x01\x01R\n" +
 	"coalescing\x121\n" +
-	"\x05cache\x18\x0e \x01(\v2\x13.profile.conf.CacheB\x06\xbaH\x03\xc8\x01\x01R\x05cache\"\x95\x03\n" +
+	"\x05cache\x18\x0e \x01(\v2\x13.profile.conf.CacheB\x06\xbaH\x03\xc8\x01\x01R\x05cache\x124\n" +
+	"\x06limits\x18\x0f \x01(\v2\x14.profile.conf.LimitsB\x06\xbaH\x03\xc8\x01\x01R\x06limits\"\x95\x03\n" +
 	"\tAdmission\x12\x18\n" +
 	"\aenabled\x18\x01 \x01(\bR\aenabled\x12:\n" +
 	"\x05reads\x18\x02 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\x05reads\x12>\n" +
@@ -2051,7 +2230,23 @@ const file_conf_proto_rawDesc = "" +
 	"\x04size\x18\x04 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\x04size\x12+\n" +
 	"\n" +
 	"stats_size\x18\x05 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\tstatsSize\x12 \n" +
-	"\tredis_url\x18\x06 \x01(\tB\x03\x80\x01\x01R\bredisUrlBPZNgithub.com/lingo-services/profile/internal/infrastructure/config/confpb;confpbb\x06proto3"
+	"\tredis_url\x18\x06 \x01(\tB\x03\x80\x01\x01R\bredisUrl\"\xb8\x04\n" +
+	"\x06Limits\x123\n" +
+	"\abackend\x18\x01 \x01(\tB\x19\xbaH\x16r\x14R\x06memoryR\x05redisR\x03offR\abackend\x12 \n" +
+	"\tredis_url\x18\x02 \x01(\tB\x03\x80\x01\x01R\bredisUrl\x12 \n" +
+	"\x04size\x18\x03 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\x04size\x12=\n" +
+	"\x14favorites_per_second\x18\x04 \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x01R\x12favoritesPerSecond\x129\n" +
+	"\x11favorites_per_day\x18\x05 \x01(\x03B\r\xbaH\n" +
+	"\"\b\x18\x80\x94\xeb\xdc\x03(\x01R\x0ffavoritesPerDay\x125\n" +
+	"\x0fupdates_per_day\x18\x06 \x01(\x03B\r\xbaH\n" +
+	"\"\b\x18\x80\x94\xeb\xdc\x03(\x01R\rupdatesPerDay\x12;\n" +
+	"\x13progress_per_second\x18\a \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x01R\x11progressPerSecond\x129\n" +
+	"\x12service_per_second\x18\b \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x01R\x10servicePerSecond\x128\n" +
+	"\bservices\x18\t \x03(\v2\x1c.profile.conf.Limits.ServiceR\bservices\x1aR\n" +
+	"\aService\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12*\n" +
+	"\n" +
+	"per_second\x18\x02 \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x01R\tperSecondBPZNgithub.com/lingo-services/profile/internal/infrastructure/config/confpb;confpbb\x06proto3"
 
 var (
 	file_conf_proto_rawDescOnce sync.Once
@@ -2065,7 +2260,7 @@ func file_conf_proto_rawDescGZIP() []byte {
 	return file_conf_proto_rawDescData
 }
 
-var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_conf_proto_goTypes = []any{
 	(*Bootstrap)(nil),              // 0: profile.conf.Bootstrap
 	(*Admission)(nil),              // 1: profile.conf.Admission
@@ -2082,16 +2277,18 @@ var file_conf_proto_goTypes = []any{
 	(*Cursor)(nil),                 // 12: profile.conf.Cursor
 	(*Idempotency)(nil),            // 13: profile.conf.Idempotency
 	(*Cache)(nil),                  // 14: profile.conf.Cache
-	(*Admission_Gate)(nil),         // 15: profile.conf.Admission.Gate
-	(*Server_Listener)(nil),        // 16: profile.conf.Server.Listener
-	(*Server_Timeouts)(nil),        // 17: profile.conf.Server.Timeouts
-	(*Server_TLS)(nil),             // 18: profile.conf.Server.TLS
-	(*Data_Postgres)(nil),          // 19: profile.conf.Data.Postgres
-	(*Auth_DevService)(nil),        // 20: profile.conf.Auth.DevService
-	(*Messaging_Pubsub)(nil),       // 21: profile.conf.Messaging.Pubsub
-	(*Messaging_Outbox)(nil),       // 22: profile.conf.Messaging.Outbox
-	(*Messaging_CatalogInbox)(nil), // 23: profile.conf.Messaging.CatalogInbox
-	(*durationpb.Duration)(nil),    // 24: google.protobuf.Duration
+	(*Limits)(nil),                 // 15: profile.conf.Limits
+	(*Admission_Gate)(nil),         // 16: profile.conf.Admission.Gate
+	(*Server_Listener)(nil),        // 17: profile.conf.Server.Listener
+	(*Server_Timeouts)(nil),        // 18: profile.conf.Server.Timeouts
+	(*Server_TLS)(nil),             // 19: profile.conf.Server.TLS
+	(*Data_Postgres)(nil),          // 20: profile.conf.Data.Postgres
+	(*Auth_DevService)(nil),        // 21: profile.conf.Auth.DevService
+	(*Messaging_Pubsub)(nil),       // 22: profile.conf.Messaging.Pubsub
+	(*Messaging_Outbox)(nil),       // 23: profile.conf.Messaging.Outbox
+	(*Messaging_CatalogInbox)(nil), // 24: profile.conf.Messaging.CatalogInbox
+	(*Limits_Service)(nil),         // 25: profile.conf.Limits.Service
+	(*durationpb.Duration)(nil),    // 26: google.protobuf.Duration
 }
 var file_conf_proto_depIdxs = []int32{
 	3,  // 0: profile.conf.Bootstrap.service:type_name -> profile.conf.Service
@@ -2108,49 +2305,51 @@ var file_conf_proto_depIdxs = []int32{
 	1,  // 11: profile.conf.Bootstrap.admission:type_name -> profile.conf.Admission
 	2,  // 12: profile.conf.Bootstrap.coalescing:type_name -> profile.conf.Coalescing
 	14, // 13: profile.conf.Bootstrap.cache:type_name -> profile.conf.Cache
-	15, // 14: profile.conf.Admission.reads:type_name -> profile.conf.Admission.Gate
-	15, // 15: profile.conf.Admission.updates:type_name -> profile.conf.Admission.Gate
-	15, // 16: profile.conf.Admission.shared:type_name -> profile.conf.Admission.Gate
-	24, // 17: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
-	16, // 18: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
-	16, // 19: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
-	16, // 20: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
-	17, // 21: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
-	18, // 22: profile.conf.Server.tls:type_name -> profile.conf.Server.TLS
-	19, // 23: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
-	20, // 24: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
-	21, // 25: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
-	23, // 26: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
-	22, // 27: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
-	24, // 28: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
-	24, // 29: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
-	24, // 30: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
-	24, // 31: profile.conf.Maintenance.session_retention:type_name -> google.protobuf.Duration
-	24, // 32: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
-	24, // 33: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
-	24, // 34: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
-	24, // 35: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
-	24, // 36: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
-	24, // 37: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
-	24, // 38: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
-	24, // 39: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
-	24, // 40: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
-	24, // 41: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
-	24, // 42: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
-	24, // 43: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
-	24, // 44: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
-	24, // 45: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
-	24, // 46: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
-	24, // 47: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
-	24, // 48: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
-	24, // 49: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
-	24, // 50: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
-	24, // 51: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	15, // 14: profile.conf.Bootstrap.limits:type_name -> profile.conf.Limits
+	16, // 15: profile.conf.Admission.reads:type_name -> profile.conf.Admission.Gate
+	16, // 16: profile.conf.Admission.updates:type_name -> profile.conf.Admission.Gate
+	16, // 17: profile.conf.Admission.shared:type_name -> profile.conf.Admission.Gate
+	26, // 18: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
+	17, // 19: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
+	17, // 20: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
+	17, // 21: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
+	18, // 22: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
+	19, // 23: profile.conf.Server.tls:type_name -> profile.conf.Server.TLS
+	20, // 24: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
+	21, // 25: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
+	22, // 26: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
+	24, // 27: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
+	23, // 28: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
+	26, // 29: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
+	26, // 30: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
+	26, // 31: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
+	26, // 32: profile.conf.Maintenance.session_retention:type_name -> google.protobuf.Duration
+	26, // 33: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
+	26, // 34: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
+	26, // 35: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
+	26, // 36: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
+	26, // 37: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
+	25, // 38: profile.conf.Limits.services:type_name -> profile.conf.Limits.Service
+	26, // 39: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
+	26, // 40: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
+	26, // 41: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
+	26, // 42: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
+	26, // 43: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
+	26, // 44: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
+	26, // 45: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
+	26, // 46: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
+	26, // 47: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
+	26, // 48: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
+	26, // 49: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
+	26, // 50: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
+	26, // 51: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
+	26, // 52: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
+	26, // 53: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_conf_proto_init() }
@@ -2164,7 +2363,7 @@ func file_conf_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_conf_proto_rawDesc), len(file_conf_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
