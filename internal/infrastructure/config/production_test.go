@@ -50,7 +50,14 @@ func TestT14_ProductionRefusesWhatIsUnsafe(t *testing.T) {
 		"Redis with anybody": {func(c *confpb.Bootstrap) {
 			c.Cache.RedisUrl = "rediss://:" + canary + "@cache.example.com:6379/0?skip_verify=true"
 		}, "cache.redis_url: needs rediss://"},
-		"Redis without its URL":    {func(c *confpb.Bootstrap) { c.Cache.Backend = "redis" }, "cache.redis_url: is required"},
+		"Redis without its URL": {func(c *confpb.Bootstrap) { c.Cache.Backend = "redis" }, "cache.redis_url: is required"},
+		"remote Redis of limits in clear": {func(c *confpb.Bootstrap) {
+			c.Limits.RedisUrl = "redis://:" + canary + "@limits.example.com:6379/0"
+		}, "limits.redis_url: "},
+		"limits in Redis without its URL": {func(c *confpb.Bootstrap) { c.Limits.Backend = "redis" }, "limits.redis_url: is required"},
+		"a service with two limits": {func(c *confpb.Bootstrap) {
+			c.Limits.Services = []*confpb.Limits_Service{{Name: "a", PerSecond: 1}, {Name: "b", PerSecond: 1}, {Name: "a", PerSecond: 2}}
+		}, "limits.services[2].name: "},
 		"remote emulator":          {func(c *confpb.Bootstrap) { c.Messaging.Pubsub.EmulatorHost = "emulator:8085" }, "messaging.pubsub.emulator_host: "},
 		"gRPC in clear":            {func(c *confpb.Bootstrap) { c.Server.Grpc.Addr = ":9000" }, "server.grpc.addr: plaintext off loopback"},
 		"REST in clear":            {func(c *confpb.Bootstrap) { c.Server.Http.Addr = "10.0.0.1:8000" }, "server.http.addr: plaintext off loopback"},

@@ -25,9 +25,12 @@ func checkURLs(conf *confpb.Bootstrap) (problems []error) {
 			problems = append(problems, fmt.Errorf("%s: %w", key, err))
 		}
 	}
-	if text := conf.GetCache().GetRedisUrl(); text != "" {
+	for key, text := range map[string]string{"cache.redis_url": conf.GetCache().GetRedisUrl(), "limits.redis_url": conf.GetLimits().GetRedisUrl()} {
+		if text == "" {
+			continue
+		}
 		if _, err := redis.ParseURL(text); err != nil {
-			problems = append(problems, fmt.Errorf("cache.redis_url: %w", errRedisURL))
+			problems = append(problems, fmt.Errorf("%s: %w", key, errRedisURL))
 		}
 	}
 	return problems
