@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
@@ -95,6 +97,49 @@ func TestS88_LikesPerSecondAreLimited(t *testing.T) {
 	}
 }
 
+// A user who calls as fast as they can is refused, and nobody else is.
+func TestT13_AUserBeyondTheLimitDisturbsNobody(t *testing.T) {
+	t.Parallel()
+	s, greedy := limited(t), testkit.NewUser()
+	const floods, others, each = 20, 20, 5
+	over := make(chan struct{})
+	var refused, unexpected atomic.Int64
+	var flood sync.WaitGroup
+	for range floods {
+		flood.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				_, err := s.AsUser(greedy).MutateFavorite(context.Background(), anyLike())
+				switch {
+				case status.Code(err) == codes.ResourceExhausted:
+					refused.Add(1)
+				case err != nil:
+					unexpected.Add(1)
+				}
+			}
+		})
+	}
+	for _, err := range testkit.Together(others, func(int) error {
+		user := testkit.NewUser()
+		for range each {
+			if _, err := s.AsUser(user).MutateFavorite(t.Context(), anyLike()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}) {
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return refused.Load() > 0 }, 10*time.Second, 10*time.Millisecond)
+	close(over)
+	flood.Wait()
+	require.Zero(t, unexpected.Load())
+}
+
 func TestS88_FavoritesPerDayAreLimited(t *testing.T) {
 	t.Parallel()
 	s, user := limited(t, likesOfADay(3)), testkit.NewUser()
@@ -142,11 +187,15 @@ func TestS88_ProfileAndPreferencesShareADailyLimit(t *testing.T) {
 func TestS88_ProgressPerSecondIsLimited(t *testing.T) {
 	t.Parallel()
 	s, user := limited(t), testkit.NewUser()
-	var refused int
-	for _, err := range testkit.Together(atOnce, func(int) error {
-		_, err := s.AsUser(user).UpsertWatchProgress(t.Context(), valid["UpsertWatchProgress"]().(*profilev1.UpsertWatchProgressRequest))
+	report := func(opts ...grpc.CallOption) error {
+		_, err := s.AsUser(user).UpsertWatchProgress(t.Context(), valid["UpsertWatchProgress"]().(*profilev1.UpsertWatchProgressRequest), opts...)
 		return err
-	}) {
+	}
+	var header metadata.MD
+	require.NoError(t, report(grpc.Header(&header)))
+	require.Equal(t, []string{`"progress";q=5;w=1`}, header.Get("ratelimit-policy"))
+	var refused int
+	for _, err := range testkit.Together(atOnce, func(int) error { return report() }) {
 		if err != nil {
 			refused++
 			require.LessOrEqual(t, requireLimited(t, err), 221*time.Millisecond, "one comes back every 200 ms")

@@ -221,6 +221,8 @@ func conform(t *testing.T, newBench func(t testing.TB) *bench) {
 		require.Equal(t, 10, b.takes(t, 20, caller, second))
 		b.advance(-time.Hour)
 		require.Equal(t, interval, b.take(caller, 1, second).Wait())
+		b.advance(interval)
+		require.Equal(t, 1, b.takes(t, 2, caller, second))
 	})
 	t.Run("ASmallerQuotaHoldsAtOnce", func(t *testing.T) {
 		b, caller, smaller := newBench(t), newCaller(), second
@@ -317,6 +319,21 @@ func (m *model) run(t *rapid.T) {
 			if want := m.daily - m.today(); d.States[1].Remaining != want {
 				t.Fatalf("the day has %d left, not %d", d.States[1].Remaining, want)
 			}
+		},
+		"take after the wait": func(t *rapid.T) {
+			cost := rapid.Int64Range(1, min(m.quota, m.daily)).Draw(t, "cost")
+			d := m.b.take(m.caller, cost, m.rules...)
+			if wait := d.Wait(); wait > 0 {
+				m.b.advance(wait - time.Microsecond)
+				if m.b.take(m.caller, cost, m.rules...).Wait() == 0 {
+					t.Fatalf("admitted before the wait of %s was over", wait)
+				}
+				m.b.advance(time.Microsecond)
+				if d = m.b.take(m.caller, cost, m.rules...); d.Wait() > 0 {
+					t.Fatalf("refused after the wait of %s", wait)
+				}
+			}
+			m.taken = append(m.taken, call{m.b.now, cost})
 		},
 		"a moment later": func(t *rapid.T) {
 			m.b.advance(time.Duration(rapid.Int64Range(1, 1_500_000).Draw(t, "us")) * time.Microsecond)

@@ -35,6 +35,9 @@ func (m *Memory) Take(_ context.Context, caller string, rules []limits.Rule, cos
 	for i, r := range rules {
 		used, _ := m.used.Get(key{caller, r.Name})
 		meter := newMeter(r)
+		if held := meter.held(now, used); held < used {
+			m.used.Add(key{caller, r.Name}, held)
+		}
 		wait := meter.wait(now, used, cost)
 		states[i] = meter.state(now, used, wait)
 		admitted = admitted && wait == 0

@@ -32,8 +32,8 @@ func (m meter) origin(now int64) int64 {
 	return now - now%m.window
 }
 
-// held is what is used now of what was used before. No more than the burst: a clock that was set back must not lock
-// callers out for as long.
+// held is what is used now of what was used before. It is less than used when the clock was set back, and is stored then:
+// nobody is to be locked out for as long.
 func (m meter) held(now, used int64) int64 {
 	origin := m.origin(now)
 	return min(max(used, origin), origin+m.burst)

@@ -13,7 +13,7 @@ import (
 // ErrRedisURL says that the URL cannot be used; the URL may hold a password and is not repeated.
 var ErrRedisURL = errors.New("limits.redis_url, or cache.redis_url in its place, is not a valid redis URL")
 
-// Redis is a Limiter that instances share, by the clock of Redis alone. While Redis does not answer, floor decides for
+// Redis is a Limiter that instances share, by the clock of Redis (6 or later) alone. While Redis does not answer, floor decides for
 // this instance.
 type Redis struct {
 	link  *redislink.Link
@@ -45,7 +45,11 @@ for i, key in ipairs(KEYS) do
   local interval, burst, window = tonumber(ARGV[3*i-1]), tonumber(ARGV[3*i]), tonumber(ARGV[3*i+1])
   local origin = window > 0 and now - now % window or now
   local used = tonumber(string.match(redis.call('GET', key) or '', '^%d+$')) or origin
-  used = math.min(math.max(used, origin), origin + burst)
+  if used > origin + burst then
+    used = origin + burst
+    redis.call('SET', key, string.format('%.0f', used), 'KEEPTTL')
+  end
+  used = math.max(used, origin)
   answer[i+2] = used
   if used + cost * interval > origin + burst then
     admitted = 0

@@ -1136,7 +1136,7 @@ type Limits struct {
 	Backend string `protobuf:"bytes,1,opt,name=backend,proto3" json:"backend,omitempty"`
 	// redis:// or rediss:// URL of backend redis; empty: cache.redis_url. Off loopback, production wants rediss.
 	RedisUrl string `protobuf:"bytes,2,opt,name=redis_url,json=redisUrl,proto3" json:"redis_url,omitempty"`
-	// Pairs of caller and limit held in memory, also with backend redis, for when it is down; about 250 bytes each.
+	// Pairs of caller and limit held in memory, also with backend redis, for when it is down; about 200 bytes each.
 	Size int32 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
 	// A user's changes of likes and bookmarks.
 	FavoritesPerSecond int64 `protobuf:"varint,4,opt,name=favorites_per_second,json=favoritesPerSecond,proto3" json:"favorites_per_second,omitempty"`
