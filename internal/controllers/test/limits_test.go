@@ -2,6 +2,8 @@ package test
 
 import (
 	"context"
+	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,7 +57,7 @@ func anyLike() *profilev1.MutateFavoriteRequest {
 	return req
 }
 
-func likes(t *testing.T, c profilev1.ProfileServiceClient, opts ...grpc.CallOption) error {
+func likesOne(t *testing.T, c profilev1.ProfileServiceClient, opts ...grpc.CallOption) error {
 	t.Helper()
 	_, err := c.MutateFavorite(t.Context(), anyLike(), opts...)
 	return err
@@ -91,8 +93,8 @@ func TestS88_LikesPerSecondAreLimited(t *testing.T) {
 	require.Positive(t, refused.Load())
 	require.Equal(t, admitted.Load(), testkit.One[int64](t, s.DB, "SELECT count(*) FROM profile.engagements"), "what is refused is not written")
 
-	require.NoError(t, likes(t, s.AsUser(testkit.NewUser())), "others are not concerned")
-	for err := likes(t, s.AsUser(user)); err != nil; err = likes(t, s.AsUser(user)) {
+	require.NoError(t, likesOne(t, s.AsUser(testkit.NewUser())), "others are not concerned")
+	for err := likesOne(t, s.AsUser(user)); err != nil; err = likesOne(t, s.AsUser(user)) {
 		<-time.After(requireLimited(t, err))
 	}
 }
@@ -154,12 +156,12 @@ func TestS88_FavoritesPerDayAreLimited(t *testing.T) {
 	before := contents(t, s.DB)
 	for range 3 {
 		least := untilMidnight()
-		wait := requireLimited(t, likes(t, client))
+		wait := requireLimited(t, likesOne(t, client))
 		require.LessOrEqual(t, wait, least*11/10+time.Millisecond)
 		require.GreaterOrEqual(t, wait, untilMidnight())
 	}
 	require.Equal(t, before, contents(t, s.DB))
-	require.NoError(t, likes(t, s.AsUser(testkit.NewUser())), "others are not concerned")
+	require.NoError(t, likesOne(t, s.AsUser(testkit.NewUser())), "others are not concerned")
 	_, err = client.BatchQueryFavorite(t.Context(), &profilev1.BatchQueryFavoriteRequest{VideoIds: []string{videoID}})
 	require.NoError(t, err, "reads are not limited")
 }
@@ -181,7 +183,7 @@ func TestS88_ProfileAndPreferencesShareADailyLimit(t *testing.T) {
 	requireLimited(t, rename())
 	requireLimited(t, prefer())
 	require.Equal(t, before, contents(t, s.DB))
-	require.NoError(t, likes(t, s.AsUser(user)), "of another kind")
+	require.NoError(t, likesOne(t, s.AsUser(user)), "of another kind")
 }
 
 func TestS88_ProgressPerSecondIsLimited(t *testing.T) {
@@ -202,7 +204,7 @@ func TestS88_ProgressPerSecondIsLimited(t *testing.T) {
 		}
 	}
 	require.Positive(t, refused)
-	require.Less(t, refused, atOnce-4)
+	require.LessOrEqual(t, refused, atOnce-4, "one of five was taken before")
 }
 
 func TestS88_AnswersSayWhatIsLeft(t *testing.T) {
@@ -210,7 +212,7 @@ func TestS88_AnswersSayWhatIsLeft(t *testing.T) {
 	s, user := limited(t, likesOfADay(2)), testkit.NewUser()
 	told := func(refused bool) (policy, left []string) {
 		var header metadata.MD
-		if err := likes(t, s.AsUser(user), grpc.Header(&header)); refused {
+		if err := likesOne(t, s.AsUser(user), grpc.Header(&header)); refused {
 			requireLimited(t, err)
 		} else {
 			require.NoError(t, err)
@@ -233,6 +235,33 @@ func TestS88_AnswersSayWhatIsLeft(t *testing.T) {
 	require.Empty(t, header.Get("ratelimit"))
 }
 
+// REST has the same limits: a call counts whichever way it comes.
+func TestA48_RESTAnswersALimitWithAProblem(t *testing.T) {
+	t.Parallel()
+	s, user := limited(t, likesOfADay(2)), testkit.NewUser()
+	as := asUser(user)
+	created := ask(t, s, http.MethodPut, likes, "", as...)
+	require.Less(t, created.code, http.StatusBadRequest, created.body)
+	require.Equal(t, `"favorites";q=10;w=1, "favorites-day";q=2;w=86400`, created.header.Get("RateLimit-Policy"))
+	require.Regexp(t, `^"favorites";r=9;t=1, "favorites-day";r=1;t=[0-9]+$`, created.header.Get("RateLimit"))
+	require.NoError(t, likesOne(t, s.AsUser(user)))
+	before := contents(t, s.DB)
+	for range 2 {
+		least := untilMidnight()
+		refused := ask(t, s, http.MethodDelete, likes, "", as...)
+		require.Equal(t, http.StatusTooManyRequests, refused.code, refused.body)
+		require.Equal(t, string(models.ReasonRateLimited), refused.problem.Reason)
+		require.Equal(t, `"favorites";q=10;w=1, "favorites-day";q=2;w=86400`, refused.header.Get("RateLimit-Policy"))
+		require.Contains(t, refused.header.Get("RateLimit"), `"favorites-day";r=0;t=`)
+		wait, err := strconv.Atoi(refused.header.Get("Retry-After"))
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, time.Duration(wait)*time.Second, untilMidnight())
+		require.LessOrEqual(t, time.Duration(wait)*time.Second, least*11/10+2*time.Second)
+	}
+	require.Equal(t, before, contents(t, s.DB))
+	require.Less(t, ask(t, s, http.MethodPut, likes, "", asUser(testkit.NewUser())...).code, http.StatusBadRequest)
+}
+
 func TestS87_ValidationComesBeforeTheRateLimit(t *testing.T) {
 	t.Parallel()
 	s, user := limited(t, likesOfADay(1)), testkit.NewUser()
@@ -243,8 +272,8 @@ func TestS87_ValidationComesBeforeTheRateLimit(t *testing.T) {
 	for range 20 {
 		invalid()
 	}
-	require.NoError(t, likes(t, s.AsUser(user)), "what is not valid counts nowhere")
-	requireLimited(t, likes(t, s.AsUser(user)))
+	require.NoError(t, likesOne(t, s.AsUser(user)), "what is not valid counts nowhere")
+	requireLimited(t, likesOne(t, s.AsUser(user)))
 	invalid()
 }
 
@@ -299,8 +328,8 @@ func TestS88_ServicesHaveLimitsOfTheirOwn(t *testing.T) {
 	admitted, header = byService("admin")
 	require.Equal(t, atOnce, admitted, "more than the user may, and more than other services")
 	require.Equal(t, []string{`"service";q=1000;w=1`}, header.Get("ratelimit-policy"))
-	require.NoError(t, likes(t, s.AsUser(user)), "the user's own limit is as it was")
-	requireLimited(t, likes(t, s.AsUser(user)))
+	require.NoError(t, likesOne(t, s.AsUser(user)), "the user's own limit is as it was")
+	requireLimited(t, likesOne(t, s.AsUser(user)))
 }
 
 func TestS88_WithoutRedisCallsAreAdmittedAndCounted(t *testing.T) {
@@ -310,13 +339,13 @@ func TestS88_WithoutRedisCallsAreAdmittedAndCounted(t *testing.T) {
 	var user models.UserID
 	require.Eventually(t, func() bool { // a busy machine's Redis may not answer in time
 		user = testkit.NewUser()
-		require.NoError(t, likes(t, s.AsUser(user)))
+		require.NoError(t, likesOne(t, s.AsUser(user)))
 		known := server.Client().Exists(context.Background(), "profile:limit:{"+user.String()+"}:favorites-day").Val() == 1
-		return known && likes(t, s.AsUser(user)) != nil
+		return known && likesOne(t, s.AsUser(user)) != nil
 	}, 10*time.Second, 10*time.Millisecond)
 	server.Kill()
-	require.NoError(t, likes(t, s.AsUser(user)), "Redis knew that the day's likes are used up")
-	requireLimited(t, likes(t, s.AsUser(user)))
+	require.NoError(t, likesOne(t, s.AsUser(user)), "Redis knew that the day's likes are used up")
+	requireLimited(t, likesOne(t, s.AsUser(user)))
 	_, metrics := admin(t, s, "/metrics")
 	for _, outcome := range []string{"admitted", "refused", "admitted_locally", "refused_locally"} {
 		require.Regexp(t, `profile_rate_limit_total{limit="favorites-day",outcome="`+outcome+`"} [1-9]`, metrics)
