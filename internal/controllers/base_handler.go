@@ -105,7 +105,7 @@ func (b *BaseHandler) serve(ctx context.Context, req any, policy Policy, handler
 		return subject, caller, nil, models.ErrMethodNotAvailable
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
-	if caller, err = b.auth.Authenticate(md); err != nil {
+	if caller, err = b.auth.Authenticate(ctx, md); err != nil {
 		return subject, caller, nil, err
 	}
 	named := ""
@@ -151,6 +151,10 @@ func (b *BaseHandler) report(ctx context.Context, method string, req any, caller
 		case models.KindUnavailable, models.KindDeadline:
 			level = slog.LevelWarn
 			attrs = append(attrs, slog.String("error", failure.Error()))
+		case models.KindUnauthenticated, models.KindDenied:
+			if cause := failure.Unwrap(); cause != nil {
+				attrs = append(attrs, slog.String("error", cause.Error()))
+			}
 		default:
 		}
 	}

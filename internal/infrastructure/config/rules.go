@@ -16,6 +16,9 @@ import (
 // devSecret marks keys that are public because they are in the repository.
 const devSecret = "dev-only-"
 
+// production is the environment that refuses insecure settings.
+const production = "production"
+
 // checkTogether returns what is wrong between fields: insecure identity off loopback, and everything the
 // production environment refuses (platform.md section 3).
 func checkTogether(conf *confpb.Bootstrap) []error {
@@ -32,12 +35,13 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 	} else if len(conf.GetAuth().GetDevServices()) > 0 {
 		problems = append(problems, errors.New("auth.dev_services: only with auth.insecure_dev"))
 	}
+	problems = append(problems, checkAuth(conf.GetAuth())...)
 	problems = append(problems, checkConnections(conf)...)
 	problems = append(problems, checkMessaging(conf.GetMessaging())...)
 	if conf.GetCache().GetBackend() == "redis" && conf.GetCache().GetRedisUrl() == "" {
 		problems = append(problems, errors.New("cache.redis_url: is required by cache.backend redis"))
 	}
-	if conf.GetService().GetEnvironment() != "production" {
+	if conf.GetService().GetEnvironment() != production {
 		return problems
 	}
 	if conf.GetAuth().GetInsecureDev() {

@@ -41,7 +41,11 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	if err != nil {
 		return nil, nil, err
 	}
-	authenticator := config.Authenticator(conf)
+	authenticator, cleanup2, err := config.Authenticator(conf, log)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	settings := config.Admission(conf)
 	metrics := observability.NewMetrics()
 	admissionMetrics := observability.NewAdmissionMetrics(metrics)
@@ -50,37 +54,42 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	enabled := config.EnableAPI(conf, log)
 	baseHandler, err := controllers.NewBaseHandler(authenticator, doors, timeouts, enabled, log, metrics)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	options := config.DecoderOptions(conf)
 	decoder, err := dto.NewDecoder(options)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	data_Postgres := config.Postgres(conf)
-	pool, cleanup2, err := postgres.NewPool(ctx, data_Postgres)
+	pool, cleanup3, err := postgres.NewPool(ctx, data_Postgres)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	txOptions := config.TxOptions(data_Postgres)
-	notifier, cleanup3 := postgres.NewNotifier(pool)
+	notifier, cleanup4 := postgres.NewNotifier(pool)
 	store := repositories.NewStore(pool, txOptions, notifier)
 	newID := services.NewEventID()
 	servicesOptions := config.ServiceOptions(conf)
 	profileService := services.NewProfileService(store, metrics, newID, servicesOptions)
 	codec, err := config.PageTokens(conf)
 	if err != nil {
+		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	cacheMetrics := observability.NewCacheMetrics(metrics)
-	servicesCache, cleanup4, err := cache.New(conf, pool, log, cacheMetrics)
+	servicesCache, cleanup5, err := cache.New(conf, pool, log, cacheMetrics)
 	if err != nil {
+		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()
@@ -110,6 +119,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		Stats:       videoStatsService,
 	}
 	return service, func() {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
