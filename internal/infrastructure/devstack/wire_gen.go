@@ -109,6 +109,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	videoStatsService := services.NewVideoStatsService(store)
 	service := &Service{
 		App:         app,
+		Admin:       admin,
 		Pool:        pool,
 		Store:       store,
 		Metrics:     metrics,
