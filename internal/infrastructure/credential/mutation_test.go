@@ -127,7 +127,7 @@ func TestT2_NoMutatedTokenIsAccepted(t *testing.T) {
 
 func FuzzVerify(f *testing.F) {
 	at := newClock()
-	tokens := seeds(f, at)
+	tokens := seeds(f, at)[12:] // those whose keys are the same in every process
 	good := map[string]bool{}
 	for _, token := range tokens {
 		good[token] = true
@@ -155,11 +155,11 @@ func FuzzVerify(f *testing.F) {
 func FuzzVerifySigned(f *testing.F) {
 	at := newClock()
 	v := newVerifier(f, at)
-	f.Add(`{"alg":"RS256","kid":"rsa"}`, claimsText(f, userClaims(at)))
-	f.Add(`{"alg":"RS256","kid":"rsa"}`, claimsText(f, serviceClaims(at)))
-	f.Add(`{"alg":"RS256","kid":"rsa","crit":["b64"]}`, `{"exp":1e400,"iss":[],"aud":null}`)
+	f.Add(`{"alg":"EdDSA","kid":"ed"}`, claimsText(f, userClaims(at)))
+	f.Add(`{"alg":"EdDSA","kid":"ed"}`, claimsText(f, serviceClaims(at)))
+	f.Add(`{"alg":"EdDSA","kid":"ed","crit":["b64"]}`, `{"exp":1e400,"iss":[],"aud":null}`)
 	f.Fuzz(func(t *testing.T, header, payload string) {
-		principal, err := v.Verify(t.Context(), issuertest.Forge(t, header, payload, keysOnce().rsa.Private, "RS256"))
+		principal, err := v.Verify(t.Context(), issuertest.Forge(t, header, payload, keysOnce().ed.Private, "EdDSA"))
 		require.Equal(t, err == nil, principal.Account != "" || principal.User != (models.UserID{}))
 	})
 }
