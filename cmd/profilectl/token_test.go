@@ -60,8 +60,9 @@ func TestTokensOfProfilectlWorkInTheDevelopmentStack(t *testing.T) {
 	require.NoError(t, err)
 	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
 	require.NoError(t, err)
-	defer response.Body.Close()
-	keys, err := io.ReadAll(response.Body)
+	body := response.Body
+	defer body.Close()
+	keys, err := io.ReadAll(body)
 	require.NoError(t, err)
 	require.Contains(t, string(keys), `"kty":"EC"`)
 	require.NotContains(t, string(keys), `"d":`)

@@ -92,11 +92,12 @@ func get(ctx context.Context, client *http.Client, address string) ([]byte, erro
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
-	defer response.Body.Close()
+	body := response.Body
+	defer body.Close()
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("fetch: status %d", response.StatusCode)
 	}
-	return bounded(response.Body)
+	return bounded(body)
 }
 
 var errTooLarge = errors.New("the document is too large")

@@ -116,24 +116,32 @@ func TestT2_KnownKeysWorkOnWhileTheIssuerIsAway(t *testing.T) {
 	server := issuertest.Serve(t, issuertest.Set(t, key))
 	v, claims := served(t, at, server, credential.Keys{})
 	require.NoError(t, verify(t, v, key.Sign(t, lasting(at, claims))))
+	// What the issuer sends while something is wrong with it holds a key that must not be taken.
+	evil := issuertest.RSAKey(t, "evil")
+	unsafe := strings.Replace(server.URL, "127.0.0.1", "0.0.0.0", 1)
 	for name, away := range map[string]func(){
 		"status 503": func() { server.SetStatus(http.StatusServiceUnavailable) },
-		"rubbish":    func() { server.SetStatus(http.StatusOK); server.SetKeys("<html>") },
+		"rubbish":    func() { server.SetKeys("<html>") },
 		"no keys":    func() { server.SetKeys(`{"keys":[]}`) },
-		"too much":   func() { server.SetKeys(issuertest.Set(t, key) + strings.Repeat(" ", 1<<20)) },
+		"too much":   func() { server.SetKeys(issuertest.Set(t, key, evil) + strings.Repeat(" ", 1<<20)) },
 		"another's discovery": func() {
 			server.SetDiscovery(`{"issuer":"https://evil.example.com","jwks_uri":"` + server.URL + `/keys"}`)
 		},
-		"unsafe address": func() { server.SetDiscovery(`{"issuer":"` + server.URL + `","jwks_uri":"http://192.0.2.1/keys"}`) },
+		"unsafe address": func() { server.SetDiscovery(`{"issuer":"` + server.URL + `","jwks_uri":"` + unsafe + `/keys"}`) },
+		"no address":     func() { server.SetDiscovery(`{"issuer":"` + server.URL + `"}`) },
 	} {
+		server.SetStatus(http.StatusOK)
+		server.SetKeys(issuertest.Set(t, key, evil))
+		server.SetDiscovery(`{"issuer":"` + server.URL + `","jwks_uri":"` + server.URL + `/keys"}`)
 		away()
 		at.advance(10 * time.Minute)
-		requireRefused(t, v, issuertest.Forge(t, `{"alg":"RS256","kid":"x"}`, claimsText(t, lasting(at, claims)), key.Private, "RS256"), unknown)
+		requireRefused(t, v, evil.Sign(t, lasting(at, claims)), unknown)
 		require.NoError(t, verify(t, v, key.Sign(t, lasting(at, claims))), name)
 	}
-	at.advance(21 * time.Hour)
+	server.SetStatus(http.StatusServiceUnavailable)
+	at.advance(22 * time.Hour)
 	require.NoError(t, verify(t, v, key.Sign(t, lasting(at, claims))))
-	at.advance(3 * time.Hour)
+	at.advance(50 * time.Minute) // since the start: 7 x 10 min + 22 h + 50 min
 	require.ErrorIs(t, verify(t, v, key.Sign(t, lasting(at, claims))), models.ErrUnavailable, "a day is too long")
 }
 
@@ -186,7 +194,16 @@ func TestT2_ACallGivesUpOnASlowIssuerAndCleanupEndsTheFetch(t *testing.T) {
 	cancel()
 	_, err = v.Verify(ctx, key.Sign(t, userClaims(at)))
 	require.ErrorIs(t, err, models.ErrUnavailable)
-	cleanup()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cleanup()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(4 * time.Second): // the fetch would end by itself after five
+		t.Fatal("cleanup waits for the fetch instead of ending it")
+	}
 }
 
 func TestT2_RedirectsOfAnIssuerAreNotFollowed(t *testing.T) {

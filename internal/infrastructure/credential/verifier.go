@@ -15,6 +15,7 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	"github.com/lestrrat-go/jwx/v3/jws"
+	"github.com/lestrrat-go/jwx/v3/jws/jwsbb"
 	"github.com/lestrrat-go/jwx/v3/jwt"
 
 	"github.com/lingo-services/profile/internal/controllers/identity"
@@ -153,7 +154,7 @@ func (v *Verifier) check(ctx context.Context, token string) (principal identity.
 // parse refuses whatever has a second reading: other serializations, base64 that is not canonical, repeated claims, and
 // header parameters that change what the rest means.
 func parse(token string) (*jws.Message, error) {
-	header, payload, signature, err := jws.SplitCompactString(token)
+	header, payload, signature, err := jwsbb.SplitCompactString(token)
 	if err != nil {
 		return nil, errMalformed
 	}
