@@ -90,6 +90,10 @@ matrix: ## Database suites: both query modes, through pgbouncer, and with row le
 	PROFILE_TEST_QUERY_MODE=cache_statement PROFILE_TEST_RLS=on go test -count=1 -timeout 20m $(DBTESTS)
 	PROFILE_TEST_QUERY_MODE=exec PROFILE_TEST_POOLER=pgbouncer PROFILE_TEST_RLS=on go test -count=1 -timeout 20m $(DBTESTS) $(TASKTESTS)
 
+.PHONY: authz
+authz: ## Who may call what: every method over gRPC and every route, as every identity
+	go test -count=1 -v -run 'TestS2_|TestS3_' ./internal/controllers/test/ | grep -E '^(---|===.*FAIL|FAIL|ok|    policy_test)'
+
 .PHONY: emulator
 emulator: ## The suites of publisher and inbox on Google's emulator (PUBSUB_EMULATOR_HOST=host:port)
 	@test -n "$(PUBSUB_EMULATOR_HOST)" || { echo 'start one: gcloud beta emulators pubsub start; then set PUBSUB_EMULATOR_HOST'; exit 1; }
@@ -156,4 +160,4 @@ $(BIN)/buf $(BIN)/sqlc $(BIN)/golangci-lint: $(BIN)/%: tools/%/go.mod
 	@mkdir -p $(BIN) && cd tools/$* && GOBIN=$(BIN) go install tool && touch $@
 
 third_party: go.mod
-	@dir=$$(cd tools && go mod download -json $(KRATOS) | sed -n 's/^\t"Dir": "\(.*\)",/\1/p') && mkdir -p $@ && cp -r $$dir/third_party/buf $@/ && chmod -R u+w $@ && touch $@
+	@dir=$$(cd tools && go mod download -json $(KRATOS) | sed -n 's/^\t"Dir": "\(.*\)",/\1/p') && mkdir -p $@/google && cp -r $$dir/third_party/buf $@/ && cp -r $$dir/third_party/google/api $@/google/ && chmod -R u+w $@ && touch $@

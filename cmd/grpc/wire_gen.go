@@ -89,12 +89,24 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	favorites := services.NewFavorites(store, servicesCache, statsCache, cacheMetrics)
 	engagementService := services.NewEngagementService(store, codec, metrics, newID, favorites, servicesOptions)
 	watchHistoryService := services.NewWatchHistoryService(store, codec, metrics, newID, servicesOptions)
-	profileHandler := controllers.NewProfileHandler(decoder, profileService, engagementService, watchHistoryService)
+	videoProjectionService := services.NewVideoProjectionService(store)
+	videoStatsService := services.NewVideoStatsService(store, favorites)
+	profileHandler := controllers.NewProfileHandler(decoder, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
 	server := health.NewServer()
 	grpcServer := servers.NewGRPC(conf, listeners, baseHandler, profileHandler, server)
+	rest, cleanup6, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
+	if err != nil {
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	admin := servers.NewAdmin(listeners, pool, server, metrics)
-	app := servers.NewApp(conf, log, listeners, grpcServer, admin, server)
+	app := servers.NewApp(conf, log, listeners, grpcServer, rest, admin, server)
 	return app, func() {
+		cleanup6()
 		cleanup5()
 		cleanup4()
 		cleanup3()

@@ -40,7 +40,7 @@ func devStack(t *testing.T, args ...string) (out *console, stop func()) {
 		require.NoError(t, os.Chmod(entered, 0o755))
 	}
 	for name, value := range map[string]string{
-		"DATABASE_URL": "", "PUBSUB_EMULATOR_HOST": "", "PROFILE_STATE_DIR": dir, "PROFILE_GRPC_ADDR": "127.0.0.1:0", "PROFILE_ADMIN_ADDR": "127.0.0.1:0",
+		"DATABASE_URL": "", "PUBSUB_EMULATOR_HOST": "", "PROFILE_STATE_DIR": dir, "PROFILE_GRPC_ADDR": "127.0.0.1:0", "PROFILE_HTTP_ADDR": "127.0.0.1:0", "PROFILE_ADMIN_ADDR": "127.0.0.1:0",
 	} {
 		t.Setenv(name, value)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
@@ -27,7 +28,7 @@ func verifyStats(cmd *cobra.Command, url string) error {
 	var drift []po.StatsDrift
 	limits := repositories.TxOptions{StatementTimeout: recountTimeout, LockTimeout: time.Second, MaxAttempts: 1}
 	err := withStore(cmd.Context(), url, limits, func(store *repositories.Store) (err error) {
-		drift, err = services.NewVideoStatsService(store).Verify(cmd.Context())
+		drift, err = services.NewVideoStatsService(store, cache.Uncached(store)).Verify(cmd.Context())
 		return err
 	})
 	if err != nil {

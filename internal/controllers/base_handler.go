@@ -48,6 +48,7 @@ type RequestObserver interface {
 // BaseHandler is what every method needs before its handler runs.
 type BaseHandler struct {
 	auth     identity.Authenticator
+	policies map[string]policy
 	doors    *admission.Doors
 	timeouts Timeouts
 	enabled  Enabled
@@ -61,17 +62,18 @@ type Enabled bool
 // NewBaseHandler refuses to start when a method has no policy. enabled false answers UNIMPLEMENTED to every
 // method (M22).
 func NewBaseHandler(auth identity.Authenticator, doors *admission.Doors, timeouts Timeouts, enabled Enabled, log *slog.Logger, observer RequestObserver) (*BaseHandler, error) {
-	if err := checkPolicies(); err != nil {
+	policies, err := policiesOf(profilev1.File_profile_v1_profile_proto.Services().ByName("ProfileService"))
+	if err != nil {
 		return nil, err
 	}
-	return &BaseHandler{auth, doors, timeouts, enabled, log, observer}, nil
+	return &BaseHandler{auth, policies, doors, timeouts, enabled, log, observer}, nil
 }
 
 // Intercept wraps every unary call of the server. ProfileService gets its error mapping, log line, deadline
 // and subject here; health passes through; what else the framework registers (channelz, its metadata) is
 // not served.
 func (b *BaseHandler) Intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	policy, ours := policies[info.FullMethod]
+	policy, ours := b.policies[info.FullMethod]
 	switch {
 	case info.FullMethod == grpc_health_v1.Health_Check_FullMethodName, info.FullMethod == grpc_health_v1.Health_List_FullMethodName:
 		return handler(ctx, req)
@@ -79,7 +81,7 @@ func (b *BaseHandler) Intercept(ctx context.Context, req any, info *grpc.UnarySe
 		return nil, problem.Status(models.ErrMethodNotAvailable).Err()
 	}
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, b.timeouts.of(policy.Budget))
+	ctx, cancel := context.WithTimeout(ctx, b.timeouts.of(policy.budget))
 	defer cancel()
 	subject, caller, resp, err := b.serve(ctx, req, policy, handler)
 	if err == nil {
@@ -91,7 +93,7 @@ func (b *BaseHandler) Intercept(ctx context.Context, req any, info *grpc.UnarySe
 	return nil, problem.Status(known).Err()
 }
 
-func (b *BaseHandler) serve(ctx context.Context, req any, policy Policy, handler grpc.UnaryHandler) (
+func (b *BaseHandler) serve(ctx context.Context, req any, policy policy, handler grpc.UnaryHandler) (
 	subject identity.Subject, caller identity.Caller, resp any, err error,
 ) {
 	defer func() {
@@ -105,17 +107,10 @@ func (b *BaseHandler) serve(ctx context.Context, req any, policy Policy, handler
 		return subject, caller, nil, models.ErrMethodNotAvailable
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
-	if caller, err = b.auth.Authenticate(ctx, md); err != nil {
+	if subject, caller, err = b.admit(ctx, md, req, policy.access); err != nil {
 		return subject, caller, nil, err
 	}
-	named := ""
-	if r, ok := req.(interface{ GetUserId() string }); ok {
-		named = r.GetUserId()
-	}
-	if subject, err = caller.Resolve(policy.Access, named); err != nil {
-		return subject, caller, nil, err
-	}
-	leave, err := b.doors.Enter(ctx, policy.Slots, subject.User)
+	leave, err := b.doors.Enter(ctx, policy.slots, subject.User)
 	if err != nil {
 		return subject, caller, nil, err
 	}
@@ -125,6 +120,22 @@ func (b *BaseHandler) serve(ctx context.Context, req any, policy Policy, handler
 	}
 	resp, err = handler(identity.WithSubject(traced(ctx, md), subject), req)
 	return subject, caller, resp, err
+}
+
+// admit says who calls, and for whom.
+func (b *BaseHandler) admit(ctx context.Context, md metadata.MD, req any, access identity.Access) (subject identity.Subject, caller identity.Caller, err error) {
+	if access.Anyone {
+		return identity.Subject{Actor: models.ServiceActor}, identity.Caller{}, nil
+	}
+	if caller, err = b.auth.Authenticate(ctx, md); err != nil {
+		return subject, caller, err
+	}
+	if r, names := req.(interface{ GetUserId() string }); names {
+		subject, err = caller.Resolve(access, r.GetUserId())
+	} else {
+		subject, err = caller.ResolveNobody(access)
+	}
+	return subject, caller, err
 }
 
 // report writes one line per call and counts it. Only ids of the request are logged (S92).

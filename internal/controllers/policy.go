@@ -1,7 +1,11 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/controllers/admission"
@@ -18,36 +22,80 @@ const (
 	Progress
 )
 
-// Policy is what must be known of a method before it may be served.
-type Policy struct {
-	Access identity.Access
-	Budget Budget
-	// Slots are those it competes for.
-	Slots admission.Budget
+// effort is what a method costs.
+type effort struct {
+	budget Budget
+	// slots are those it competes for.
+	slots admission.Budget
 }
 
-// policies has every method of ProfileService; one that is missing stops the start.
-var policies = map[string]Policy{
-	profilev1.ProfileService_GetProfile_FullMethodName:            {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
-	profilev1.ProfileService_UpdateProfile_FullMethodName:         {identity.Access{Self: true, Role: identity.Writer}, Command, admission.Updates},
-	profilev1.ProfileService_UpdatePreferences_FullMethodName:     {identity.Access{Self: true, Role: identity.Writer}, Command, admission.Updates},
-	profilev1.ProfileService_MutateFavorite_FullMethodName:        {identity.Access{Self: true, Role: identity.Writer}, Command, admission.Shared},
-	profilev1.ProfileService_BatchQueryFavorite_FullMethodName:    {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
-	profilev1.ProfileService_ListFavorites_FullMethodName:         {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
-	profilev1.ProfileService_UpsertWatchProgress_FullMethodName:   {identity.Access{Self: true, Role: identity.Writer}, Progress, admission.Shared},
-	profilev1.ProfileService_GetWatchProgress_FullMethodName:      {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
-	profilev1.ProfileService_BatchGetWatchProgress_FullMethodName: {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
-	profilev1.ProfileService_ListWatchHistory_FullMethodName:      {identity.Access{Self: true, Role: identity.Reader}, Query, admission.Reads},
-	profilev1.ProfileService_PurgeUserData_FullMethodName:         {identity.Access{Self: false, Role: identity.Compliance}, Command, admission.Updates},
+// efforts has every method of ProfileService; one that is missing stops the start.
+var efforts = map[protoreflect.Name]effort{
+	"GetProfile":            {Query, admission.Reads},
+	"UpdateProfile":         {Command, admission.Updates},
+	"UpdatePreferences":     {Command, admission.Updates},
+	"MutateFavorite":        {Command, admission.Shared},
+	"BatchQueryFavorite":    {Query, admission.Reads},
+	"ListFavorites":         {Query, admission.Reads},
+	"UpsertWatchProgress":   {Progress, admission.Shared},
+	"GetWatchProgress":      {Query, admission.Reads},
+	"BatchGetWatchProgress": {Query, admission.Reads},
+	"ListWatchHistory":      {Query, admission.Reads},
+	"GetVideoStats":         {Query, admission.Reads},
+	"BatchGetVideoStats":    {Query, admission.Reads},
+	"BatchGetVideos":        {Query, admission.Reads},
+	"PurgeUserData":         {Command, admission.Updates},
 }
 
-// checkPolicies fails when a served method has no policy.
-func checkPolicies() error {
-	service := profilev1.ProfileService_ServiceDesc
-	for _, m := range service.Methods {
-		if _, ok := policies["/"+service.ServiceName+"/"+m.MethodName]; !ok {
-			return fmt.Errorf("method %s has no access policy", m.MethodName)
+// policy is what must be known of a method before it may be served.
+type policy struct {
+	effort
+	access identity.Access
+}
+
+// roles are the names that configuration and credentials use.
+var roles = map[profilev1.Role]identity.Role{
+	profilev1.Role_ROLE_READER: identity.Reader, profilev1.Role_ROLE_WRITER: identity.Writer, profilev1.Role_ROLE_COMPLIANCE: identity.Compliance,
+	profilev1.Role_ROLE_ADMIN: identity.Admin,
+}
+
+// policiesOf are the policies of a service's methods by their full name. Errors: one for each method that does not say
+// who may call it, or what it costs.
+func policiesOf(service protoreflect.ServiceDescriptor) (map[string]policy, error) {
+	policies := map[string]policy{}
+	var problems []error
+	for i := range service.Methods().Len() {
+		method := service.Methods().Get(i)
+		access, err := accessOf(method)
+		effort, known := efforts[method.Name()]
+		switch {
+		case err != nil:
+			problems = append(problems, err)
+		case !known:
+			problems = append(problems, fmt.Errorf("method %s has no deadline and no slots", method.Name()))
 		}
+		policies[fmt.Sprintf("/%s/%s", service.FullName(), method.Name())] = policy{effort, access}
 	}
-	return nil
+	return policies, errors.Join(problems...)
+}
+
+// accessOf reads who may call a method from its option in the contract.
+func accessOf(method protoreflect.MethodDescriptor) (identity.Access, error) {
+	option, _ := proto.GetExtension(method.Options(), profilev1.E_Access).(*profilev1.Access)
+	access := identity.Access{Self: option.GetSelf(), Anyone: option.GetAnyone()}
+	for _, r := range option.GetRoles() {
+		role, known := roles[r]
+		if !known {
+			return identity.Access{}, fmt.Errorf("method %s names an unknown role %s", method.Name(), r)
+		}
+		access.Roles = append(access.Roles, role)
+	}
+	known := access.Self || len(access.Roles) > 0
+	switch {
+	case access.Anyone && known:
+		return identity.Access{}, fmt.Errorf("method %s is for anyone, and for somebody", method.Name())
+	case !access.Anyone && !known:
+		return identity.Access{}, fmt.Errorf("method %s does not say who may call it", method.Name())
+	}
+	return access, nil
 }

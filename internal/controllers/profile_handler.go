@@ -21,11 +21,15 @@ type ProfileHandler struct {
 	profiles    services.ProfileService
 	engagements services.EngagementService
 	watch       services.WatchHistoryService
+	videos      services.VideoProjectionService
+	stats       services.VideoStatsService
 }
 
-// NewProfileHandler serves the three use-case groups.
-func NewProfileHandler(decoder *dto.Decoder, profiles services.ProfileService, engagements services.EngagementService, watch services.WatchHistoryService) *ProfileHandler {
-	return &ProfileHandler{decoder: decoder, profiles: profiles, engagements: engagements, watch: watch}
+// NewProfileHandler serves the use-case groups.
+func NewProfileHandler(decoder *dto.Decoder, profiles services.ProfileService, engagements services.EngagementService, watch services.WatchHistoryService,
+	videos services.VideoProjectionService, stats services.VideoStatsService,
+) *ProfileHandler {
+	return &ProfileHandler{decoder: decoder, profiles: profiles, engagements: engagements, watch: watch, videos: videos, stats: stats}
 }
 
 // GetProfile implements profilev1.ProfileServiceServer.
@@ -176,6 +180,49 @@ func (h *ProfileHandler) ListWatchHistory(ctx context.Context, req *profilev1.Li
 		return nil, err
 	}
 	return dto.ListWatchHistoryResponse(call.Subject, page), nil
+}
+
+// GetVideoStats implements profilev1.ProfileServiceServer.
+func (h *ProfileHandler) GetVideoStats(ctx context.Context, req *profilev1.GetVideoStatsRequest) (*profilev1.GetVideoStatsResponse, error) {
+	id, err := h.decoder.GetVideoStats(identity.SubjectFrom(ctx), headers(ctx), req)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := h.stats.BatchGet(ctx, []models.VideoID{id})
+	if err != nil {
+		return nil, err
+	}
+	return dto.GetVideoStatsResponse(stats[0]), nil
+}
+
+// BatchGetVideoStats implements profilev1.ProfileServiceServer.
+func (h *ProfileHandler) BatchGetVideoStats(ctx context.Context, req *profilev1.BatchGetVideoStatsRequest) (*profilev1.BatchGetVideoStatsResponse, error) {
+	ids, err := h.decoder.BatchGetVideoStats(identity.SubjectFrom(ctx), headers(ctx), req)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := h.stats.BatchGet(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	return dto.BatchGetVideoStatsResponse(ids, stats), nil
+}
+
+// BatchGetVideos implements profilev1.ProfileServiceServer.
+func (h *ProfileHandler) BatchGetVideos(ctx context.Context, req *profilev1.BatchGetVideosRequest) (*profilev1.BatchGetVideosResponse, error) {
+	ids, err := h.decoder.BatchGetVideos(identity.SubjectFrom(ctx), headers(ctx), req)
+	if err != nil || len(ids) == 0 {
+		return &profilev1.BatchGetVideosResponse{}, err
+	}
+	videos, err := h.videos.ListByIDs(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := h.stats.BatchGet(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	return dto.BatchGetVideosResponse(ids, videos, stats), nil
 }
 
 // PurgeUserData implements profilev1.ProfileServiceServer: authorised and validated, but not served yet.

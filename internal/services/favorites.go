@@ -78,6 +78,33 @@ func (f *Favorites) BatchGet(ctx context.Context, call models.Call, ids []models
 	return states, nil
 }
 
+// BatchGetStats answers with counters in order and length of ids. Errors: those of Store.Read.
+func (f *Favorites) BatchGetStats(ctx context.Context, ids []models.VideoID) ([]vo.VideoStats, error) {
+	stats, marks := f.stats.Get(ids), make([]CachedFavorite, len(ids))
+	found, out := 0, make([]vo.VideoStats, len(ids))
+	for i := range ids {
+		marks[i].Found = true // nobody's are asked for
+		if stats[i].Found {
+			found++
+			out[i] = stats[i].Stats
+		}
+	}
+	f.observer.CacheUsed(StatsCacheName, found, len(ids)-found)
+	if found == len(ids) {
+		return out, nil
+	}
+	read, err := f.resolve(ctx, models.Call{Actor: models.ServiceActor}, ids, marks, stats)
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		if !stats[i].Found {
+			out[i] = read[id].Stats
+		}
+	}
+	return out, nil
+}
+
 // resolve finds out what was not found: it reads what nobody is reading, in one round trip, then waits for
 // those who read the rest. What they failed to read, for reasons of their own perhaps, it reads itself.
 func (f *Favorites) resolve(ctx context.Context, call models.Call, ids []models.VideoID, marks []CachedFavorite, stats []CachedStats) (map[models.VideoID]vo.FavoriteState, error) {

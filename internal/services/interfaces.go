@@ -169,8 +169,9 @@ type VideoChange = po.VideoChange
 
 // VideoStatsService reads the counters of videos.
 type VideoStatsService interface {
-	// BatchGet returns counters for every id; zero for videos nobody touched (S20).
-	BatchGet(ctx context.Context, ids []models.VideoID) (map[models.VideoID]vo.VideoStats, error)
+	// BatchGet answers in order and length of ids; zero for videos nobody touched (S20). Counters may be as old as the
+	// cache lets them (S90).
+	BatchGet(ctx context.Context, ids []models.VideoID) ([]vo.VideoStats, error)
 	// Verify recounts everything and returns what differs (S42); nothing when all is well.
 	Verify(ctx context.Context) ([]po.StatsDrift, error)
 }

@@ -37,24 +37,18 @@ func (s *videoProjectionService) ListByIDs(ctx context.Context, ids []models.Vid
 	return videos, err
 }
 
-type videoStatsService struct{ store Store }
+type videoStatsService struct {
+	store     Store
+	favorites *Favorites
+}
 
-// NewVideoStatsService reads counters from store.
-func NewVideoStatsService(store Store) VideoStatsService { return &videoStatsService{store} }
+// NewVideoStatsService reads counters through the cache of favorites.
+func NewVideoStatsService(store Store, favorites *Favorites) VideoStatsService {
+	return &videoStatsService{store, favorites}
+}
 
-func (s *videoStatsService) BatchGet(ctx context.Context, ids []models.VideoID) (stats map[models.VideoID]vo.VideoStats, err error) {
-	err = s.store.Read(ctx, models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
-		if stats, err = tx.VideoStats.BatchGet(ctx, ids); err != nil {
-			return err
-		}
-		for _, id := range ids {
-			if _, touched := stats[id]; !touched {
-				stats[id] = vo.VideoStats{}
-			}
-		}
-		return nil
-	})
-	return stats, err
+func (s *videoStatsService) BatchGet(ctx context.Context, ids []models.VideoID) ([]vo.VideoStats, error) {
+	return s.favorites.BatchGetStats(ctx, ids)
 }
 
 func (s *videoStatsService) Verify(ctx context.Context) (drift []po.StatsDrift, err error) {

@@ -4,11 +4,13 @@ package contract
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
@@ -18,8 +20,26 @@ import (
 // rpcs are the nine that callers already speak, in the order of api.md section 1, and later ones.
 var rpcs = []string{
 	"GetProfile", "UpdateProfile", "UpdatePreferences", "MutateFavorite", "BatchQueryFavorite", "ListFavorites", "UpsertWatchProgress",
-	"ListWatchHistory", "PurgeUserData", "GetWatchProgress", "BatchGetWatchProgress",
+	"ListWatchHistory", "PurgeUserData", "GetWatchProgress", "BatchGetWatchProgress", "GetVideoStats", "BatchGetVideoStats", "BatchGetVideos",
 }
+
+// callers of api.md section 1: who may call a method, beside admins.
+const callers = `
+GetProfile: self reader
+UpdateProfile: self writer
+UpdatePreferences: self writer
+MutateFavorite: self writer
+BatchQueryFavorite: self reader
+ListFavorites: self reader
+UpsertWatchProgress: self writer
+ListWatchHistory: self reader
+PurgeUserData: compliance
+GetWatchProgress: self reader
+BatchGetWatchProgress: self reader
+GetVideoStats: anyone
+BatchGetVideoStats: anyone
+BatchGetVideos: reader
+`
 
 // fields of api.md sections 2-4: "message: name number type, …". Types: scalars by their proto name,
 // messages and enums by their full name without the profile.v1 or google.protobuf package, repeated as [].
@@ -55,6 +75,14 @@ GetWatchProgressResponse: progress 1 WatchProgress, recorded 2 bool
 BatchGetWatchProgressRequest: user_id 1 string, video_ids 2 []string
 BatchGetWatchProgressResponse: items 1 []WatchProgressItem
 WatchProgressItem: video_id 1 string, progress 2 WatchProgress, recorded 3 bool
+GetVideoStatsRequest: video_id 1 string
+GetVideoStatsResponse: stats 1 VideoStats
+BatchGetVideoStatsRequest: video_ids 1 []string
+BatchGetVideoStatsResponse: items 1 []VideoStatsItem
+VideoStatsItem: video_id 1 string, stats 2 VideoStats
+BatchGetVideosRequest: video_ids 1 []string
+BatchGetVideosResponse: items 1 []VideoItem
+VideoItem: video_id 1 string, video 2 VideoMetadata, stats 3 VideoStats, availability 4 Availability
 WatchHistoryEntry: video_id 1 string, progress 2 WatchProgress, video 3 VideoMetadata, stats 4 VideoStats, availability 5 Availability
 VideoMetadata: video_id 1 string, title 2 string, description 3 string, duration_micros 4 int64, thumbnail_url 5 string, hls_master_playlist 6 string, status 7 string, visibility_status 8 string, published_at 9 Timestamp, version 10 int64, updated_at 11 Timestamp
 VideoStats: like_count 1 int64, bookmark_count 2 int64, unique_watchers 3 int64, total_watch_seconds 4 int64, updated_at 5 Timestamp
@@ -135,6 +163,41 @@ func TestPackageAndFiles(t *testing.T) {
 		require.Equal(t, protoreflect.Proto3, file.Syntax(), file.Path())
 	}
 	require.Equal(t, "profile.v1.ProfileService", profilev1.ProfileService_ServiceDesc.ServiceName)
+}
+
+// callersOf reads the option of a method.
+func callersOf(m protoreflect.MethodDescriptor) (list []string) {
+	option, _ := proto.GetExtension(m.Options(), profilev1.E_Access).(*profilev1.Access)
+	if option.GetAnyone() {
+		list = append(list, "anyone")
+	}
+	if option.GetSelf() {
+		list = append(list, "self")
+	}
+	for _, r := range option.GetRoles() {
+		list = append(list, strings.ToLower(strings.TrimPrefix(r.String(), "ROLE_")))
+	}
+	return list
+}
+
+func TestS3_CallersOfMethods(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	for _, name := range rpcs {
+		fmt.Fprintf(&text, "\n%s: %s", name, strings.Join(callersOf(service().Methods().ByName(protoreflect.Name(name))), " "))
+	}
+	require.Equal(t, callers, text.String()+"\n")
+}
+
+// The table of docs/api.md says of every method what its option says.
+func TestDocumentedCallers(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile("../../docs/api.md")
+	require.NoError(t, err)
+	for _, name := range rpcs {
+		row := fmt.Sprintf("\n| `%s` | %s |", name, strings.Join(callersOf(service().Methods().ByName(protoreflect.Name(name))), ", "))
+		require.Contains(t, string(document), row)
+	}
 }
 
 func TestRPCs(t *testing.T) {

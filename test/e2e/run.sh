@@ -14,7 +14,7 @@ finish() {
 }
 trap finish EXIT
 mkdir -p .bin && go build -o .bin/profilectl ./cmd/profilectl
-env -u DATABASE_URL PROFILE_GRPC_ADDR=127.0.0.1:0 PROFILE_ADMIN_ADDR=127.0.0.1:0 \
+env -u DATABASE_URL PROFILE_GRPC_ADDR=127.0.0.1:0 PROFILE_HTTP_ADDR=127.0.0.1:0 PROFILE_ADMIN_ADDR=127.0.0.1:0 \
   .bin/profilectl dev --ephemeral --log-level warn >"$work/out" 2>"$work/err" &
 stack=$!
 for _ in $(seq 600); do
@@ -33,6 +33,7 @@ printed=$(grep -m1 'authorization: Bearer' "$work/out")
 bash -c "$printed" | grep -q '"displayName": "Ada"'
 broker=$(sed -n 's/^broker: \([0-9.:]*\).*/\1/p' "$work/out")
 GRPC_ADDR=$grpc ADMIN_ADDR=$admin GRPCURL=.bin/grpcurl test/e2e/profile_flow_test.sh
+GRPC_ADDR=$grpc go run ./test/e2e/client
 GRPC_ADDR=$grpc GRPCURL=.bin/grpcurl PROFILECTL=.bin/profilectl PUBSUB_EMULATOR_HOST=$broker test/e2e/event_chain_test.sh
 kill -INT "$stack"
 wait "$stack"

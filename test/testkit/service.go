@@ -51,7 +51,7 @@ func NewOn(t testing.TB, db *Database, configure ...func(*confpb.Bootstrap)) *Se
 	t.Helper()
 	conf, err := devstack.Conf(nil)
 	require.NoError(t, err)
-	conf.Server.Grpc.Addr, conf.Server.Admin.Addr = "127.0.0.1:0", "127.0.0.1:0"
+	conf.Server.Grpc.Addr, conf.Server.Http.Addr, conf.Server.Admin.Addr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	conf.Data.Postgres.Url = db.AppURL
 	conf.Data.Postgres.MinConns = 0 // hundreds of services share a server
 	conf.Data.Postgres.MaxConns = 48

@@ -8,6 +8,7 @@ package profilev1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
@@ -1708,6 +1709,392 @@ func (x *ListWatchHistoryResponse) GetNextPageToken() string {
 	return ""
 }
 
+type GetVideoStatsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	VideoId       string                 `protobuf:"bytes,1,opt,name=video_id,json=videoId,proto3" json:"video_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVideoStatsRequest) Reset() {
+	*x = GetVideoStatsRequest{}
+	mi := &file_profile_v1_profile_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVideoStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVideoStatsRequest) ProtoMessage() {}
+
+func (x *GetVideoStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVideoStatsRequest.ProtoReflect.Descriptor instead.
+func (*GetVideoStatsRequest) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GetVideoStatsRequest) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+type GetVideoStatsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stats         *VideoStats            `protobuf:"bytes,1,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVideoStatsResponse) Reset() {
+	*x = GetVideoStatsResponse{}
+	mi := &file_profile_v1_profile_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVideoStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVideoStatsResponse) ProtoMessage() {}
+
+func (x *GetVideoStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVideoStatsResponse.ProtoReflect.Descriptor instead.
+func (*GetVideoStatsResponse) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GetVideoStatsResponse) GetStats() *VideoStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+type BatchGetVideoStatsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	VideoIds      []string               `protobuf:"bytes,1,rep,name=video_ids,json=videoIds,proto3" json:"video_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetVideoStatsRequest) Reset() {
+	*x = BatchGetVideoStatsRequest{}
+	mi := &file_profile_v1_profile_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetVideoStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetVideoStatsRequest) ProtoMessage() {}
+
+func (x *BatchGetVideoStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetVideoStatsRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetVideoStatsRequest) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *BatchGetVideoStatsRequest) GetVideoIds() []string {
+	if x != nil {
+		return x.VideoIds
+	}
+	return nil
+}
+
+type BatchGetVideoStatsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*VideoStatsItem      `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetVideoStatsResponse) Reset() {
+	*x = BatchGetVideoStatsResponse{}
+	mi := &file_profile_v1_profile_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetVideoStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetVideoStatsResponse) ProtoMessage() {}
+
+func (x *BatchGetVideoStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetVideoStatsResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetVideoStatsResponse) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *BatchGetVideoStatsResponse) GetItems() []*VideoStatsItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+type VideoStatsItem struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	VideoId       string                 `protobuf:"bytes,1,opt,name=video_id,json=videoId,proto3" json:"video_id,omitempty"`
+	Stats         *VideoStats            `protobuf:"bytes,2,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VideoStatsItem) Reset() {
+	*x = VideoStatsItem{}
+	mi := &file_profile_v1_profile_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VideoStatsItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VideoStatsItem) ProtoMessage() {}
+
+func (x *VideoStatsItem) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VideoStatsItem.ProtoReflect.Descriptor instead.
+func (*VideoStatsItem) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *VideoStatsItem) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *VideoStatsItem) GetStats() *VideoStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+type BatchGetVideosRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	VideoIds      []string               `protobuf:"bytes,1,rep,name=video_ids,json=videoIds,proto3" json:"video_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetVideosRequest) Reset() {
+	*x = BatchGetVideosRequest{}
+	mi := &file_profile_v1_profile_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetVideosRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetVideosRequest) ProtoMessage() {}
+
+func (x *BatchGetVideosRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetVideosRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetVideosRequest) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *BatchGetVideosRequest) GetVideoIds() []string {
+	if x != nil {
+		return x.VideoIds
+	}
+	return nil
+}
+
+type BatchGetVideosResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*VideoItem           `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetVideosResponse) Reset() {
+	*x = BatchGetVideosResponse{}
+	mi := &file_profile_v1_profile_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetVideosResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetVideosResponse) ProtoMessage() {}
+
+func (x *BatchGetVideosResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetVideosResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetVideosResponse) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *BatchGetVideosResponse) GetItems() []*VideoItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+type VideoItem struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	VideoId string                 `protobuf:"bytes,1,opt,name=video_id,json=videoId,proto3" json:"video_id,omitempty"`
+	// Absent when the catalog has not told us about it.
+	Video *VideoMetadata `protobuf:"bytes,2,opt,name=video,proto3" json:"video,omitempty"`
+	Stats *VideoStats    `protobuf:"bytes,3,opt,name=stats,proto3" json:"stats,omitempty"`
+	// What somebody who did not upload the video may see of it.
+	Availability  Availability `protobuf:"varint,4,opt,name=availability,proto3,enum=profile.v1.Availability" json:"availability,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VideoItem) Reset() {
+	*x = VideoItem{}
+	mi := &file_profile_v1_profile_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VideoItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VideoItem) ProtoMessage() {}
+
+func (x *VideoItem) ProtoReflect() protoreflect.Message {
+	mi := &file_profile_v1_profile_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VideoItem.ProtoReflect.Descriptor instead.
+func (*VideoItem) Descriptor() ([]byte, []int) {
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *VideoItem) GetVideoId() string {
+	if x != nil {
+		return x.VideoId
+	}
+	return ""
+}
+
+func (x *VideoItem) GetVideo() *VideoMetadata {
+	if x != nil {
+		return x.Video
+	}
+	return nil
+}
+
+func (x *VideoItem) GetStats() *VideoStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+func (x *VideoItem) GetAvailability() Availability {
+	if x != nil {
+		return x.Availability
+	}
+	return Availability_AVAILABILITY_UNSPECIFIED
+}
+
 type PurgeUserDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The user to erase; required, this method has no "self".
@@ -1722,7 +2109,7 @@ type PurgeUserDataRequest struct {
 
 func (x *PurgeUserDataRequest) Reset() {
 	*x = PurgeUserDataRequest{}
-	mi := &file_profile_v1_profile_proto_msgTypes[22]
+	mi := &file_profile_v1_profile_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +2121,7 @@ func (x *PurgeUserDataRequest) String() string {
 func (*PurgeUserDataRequest) ProtoMessage() {}
 
 func (x *PurgeUserDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[22]
+	mi := &file_profile_v1_profile_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +2134,7 @@ func (x *PurgeUserDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserDataRequest.ProtoReflect.Descriptor instead.
 func (*PurgeUserDataRequest) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{22}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PurgeUserDataRequest) GetUserId() string {
@@ -1780,7 +2167,7 @@ type PurgeUserDataResponse struct {
 
 func (x *PurgeUserDataResponse) Reset() {
 	*x = PurgeUserDataResponse{}
-	mi := &file_profile_v1_profile_proto_msgTypes[23]
+	mi := &file_profile_v1_profile_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +2179,7 @@ func (x *PurgeUserDataResponse) String() string {
 func (*PurgeUserDataResponse) ProtoMessage() {}
 
 func (x *PurgeUserDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[23]
+	mi := &file_profile_v1_profile_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +2192,7 @@ func (x *PurgeUserDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserDataResponse.ProtoReflect.Descriptor instead.
 func (*PurgeUserDataResponse) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{23}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PurgeUserDataResponse) GetPurgeTaskId() string {
@@ -1843,7 +2230,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_profile_v1_profile_proto_msgTypes[24]
+	mi := &file_profile_v1_profile_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +2242,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[24]
+	mi := &file_profile_v1_profile_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +2255,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{24}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Profile) GetUserId() string {
@@ -1945,7 +2332,7 @@ type Preferences struct {
 
 func (x *Preferences) Reset() {
 	*x = Preferences{}
-	mi := &file_profile_v1_profile_proto_msgTypes[25]
+	mi := &file_profile_v1_profile_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2344,7 @@ func (x *Preferences) String() string {
 func (*Preferences) ProtoMessage() {}
 
 func (x *Preferences) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[25]
+	mi := &file_profile_v1_profile_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2357,7 @@ func (x *Preferences) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preferences.ProtoReflect.Descriptor instead.
 func (*Preferences) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{25}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Preferences) GetLearningGoal() string {
@@ -2004,7 +2391,7 @@ type PreferenceDelta struct {
 
 func (x *PreferenceDelta) Reset() {
 	*x = PreferenceDelta{}
-	mi := &file_profile_v1_profile_proto_msgTypes[26]
+	mi := &file_profile_v1_profile_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2403,7 @@ func (x *PreferenceDelta) String() string {
 func (*PreferenceDelta) ProtoMessage() {}
 
 func (x *PreferenceDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[26]
+	mi := &file_profile_v1_profile_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2416,7 @@ func (x *PreferenceDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferenceDelta.ProtoReflect.Descriptor instead.
 func (*PreferenceDelta) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{26}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PreferenceDelta) GetChanges() []*PreferenceChange {
@@ -2053,7 +2440,7 @@ type PreferenceChange struct {
 
 func (x *PreferenceChange) Reset() {
 	*x = PreferenceChange{}
-	mi := &file_profile_v1_profile_proto_msgTypes[27]
+	mi := &file_profile_v1_profile_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2065,7 +2452,7 @@ func (x *PreferenceChange) String() string {
 func (*PreferenceChange) ProtoMessage() {}
 
 func (x *PreferenceChange) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[27]
+	mi := &file_profile_v1_profile_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2078,7 +2465,7 @@ func (x *PreferenceChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferenceChange.ProtoReflect.Descriptor instead.
 func (*PreferenceChange) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{27}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PreferenceChange) GetField() string {
@@ -2116,7 +2503,7 @@ type FavoriteState struct {
 
 func (x *FavoriteState) Reset() {
 	*x = FavoriteState{}
-	mi := &file_profile_v1_profile_proto_msgTypes[28]
+	mi := &file_profile_v1_profile_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2128,7 +2515,7 @@ func (x *FavoriteState) String() string {
 func (*FavoriteState) ProtoMessage() {}
 
 func (x *FavoriteState) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[28]
+	mi := &file_profile_v1_profile_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2141,7 +2528,7 @@ func (x *FavoriteState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FavoriteState.ProtoReflect.Descriptor instead.
 func (*FavoriteState) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{28}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *FavoriteState) GetHasLiked() bool {
@@ -2191,7 +2578,7 @@ type FavoriteItem struct {
 
 func (x *FavoriteItem) Reset() {
 	*x = FavoriteItem{}
-	mi := &file_profile_v1_profile_proto_msgTypes[29]
+	mi := &file_profile_v1_profile_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +2590,7 @@ func (x *FavoriteItem) String() string {
 func (*FavoriteItem) ProtoMessage() {}
 
 func (x *FavoriteItem) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[29]
+	mi := &file_profile_v1_profile_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +2603,7 @@ func (x *FavoriteItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FavoriteItem.ProtoReflect.Descriptor instead.
 func (*FavoriteItem) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{29}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FavoriteItem) GetVideoId() string {
@@ -2287,7 +2674,7 @@ type FavoriteSummary struct {
 
 func (x *FavoriteSummary) Reset() {
 	*x = FavoriteSummary{}
-	mi := &file_profile_v1_profile_proto_msgTypes[30]
+	mi := &file_profile_v1_profile_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2299,7 +2686,7 @@ func (x *FavoriteSummary) String() string {
 func (*FavoriteSummary) ProtoMessage() {}
 
 func (x *FavoriteSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[30]
+	mi := &file_profile_v1_profile_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,7 +2699,7 @@ func (x *FavoriteSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FavoriteSummary.ProtoReflect.Descriptor instead.
 func (*FavoriteSummary) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{30}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *FavoriteSummary) GetVideoId() string {
@@ -2370,7 +2757,7 @@ type WatchProgress struct {
 
 func (x *WatchProgress) Reset() {
 	*x = WatchProgress{}
-	mi := &file_profile_v1_profile_proto_msgTypes[31]
+	mi := &file_profile_v1_profile_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2769,7 @@ func (x *WatchProgress) String() string {
 func (*WatchProgress) ProtoMessage() {}
 
 func (x *WatchProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[31]
+	mi := &file_profile_v1_profile_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2782,7 @@ func (x *WatchProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchProgress.ProtoReflect.Descriptor instead.
 func (*WatchProgress) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{31}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WatchProgress) GetPositionSeconds() int64 {
@@ -2497,7 +2884,7 @@ type WatchHistoryEntry struct {
 
 func (x *WatchHistoryEntry) Reset() {
 	*x = WatchHistoryEntry{}
-	mi := &file_profile_v1_profile_proto_msgTypes[32]
+	mi := &file_profile_v1_profile_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2509,7 +2896,7 @@ func (x *WatchHistoryEntry) String() string {
 func (*WatchHistoryEntry) ProtoMessage() {}
 
 func (x *WatchHistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[32]
+	mi := &file_profile_v1_profile_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2522,7 +2909,7 @@ func (x *WatchHistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchHistoryEntry.ProtoReflect.Descriptor instead.
 func (*WatchHistoryEntry) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{32}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WatchHistoryEntry) GetVideoId() string {
@@ -2581,7 +2968,7 @@ type VideoMetadata struct {
 
 func (x *VideoMetadata) Reset() {
 	*x = VideoMetadata{}
-	mi := &file_profile_v1_profile_proto_msgTypes[33]
+	mi := &file_profile_v1_profile_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2980,7 @@ func (x *VideoMetadata) String() string {
 func (*VideoMetadata) ProtoMessage() {}
 
 func (x *VideoMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[33]
+	mi := &file_profile_v1_profile_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2993,7 @@ func (x *VideoMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoMetadata.ProtoReflect.Descriptor instead.
 func (*VideoMetadata) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{33}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *VideoMetadata) GetVideoId() string {
@@ -2703,7 +3090,7 @@ type VideoStats struct {
 
 func (x *VideoStats) Reset() {
 	*x = VideoStats{}
-	mi := &file_profile_v1_profile_proto_msgTypes[34]
+	mi := &file_profile_v1_profile_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2715,7 +3102,7 @@ func (x *VideoStats) String() string {
 func (*VideoStats) ProtoMessage() {}
 
 func (x *VideoStats) ProtoReflect() protoreflect.Message {
-	mi := &file_profile_v1_profile_proto_msgTypes[34]
+	mi := &file_profile_v1_profile_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2728,7 +3115,7 @@ func (x *VideoStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VideoStats.ProtoReflect.Descriptor instead.
 func (*VideoStats) Descriptor() ([]byte, []int) {
-	return file_profile_v1_profile_proto_rawDescGZIP(), []int{34}
+	return file_profile_v1_profile_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *VideoStats) GetLikeCount() int64 {
@@ -2778,7 +3165,7 @@ var File_profile_v1_profile_proto protoreflect.FileDescriptor
 const file_profile_v1_profile_proto_rawDesc = "" +
 	"\n" +
 	"\x18profile/v1/profile.proto\x12\n" +
-	"profile.v1\x1a\x1bbuf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\"_\n" +
+	"profile.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x18profile/v1/options.proto\"_\n" +
 	"\x11GetProfileRequest\x12J\n" +
 	"\auser_id\x18\x01 \x01(\tB1\xbaH.\xd8\x01\x01r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x06userId\"f\n" +
 	"\x12GetProfileResponse\x12-\n" +
@@ -2884,7 +3271,27 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\x0ewatched_before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\rwatchedBefore\"w\n" +
 	"\x18ListWatchHistoryResponse\x123\n" +
 	"\x05items\x18\x01 \x03(\v2\x1d.profile.v1.WatchHistoryEntryR\x05items\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc4\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"a\n" +
+	"\x14GetVideoStatsRequest\x12I\n" +
+	"\bvideo_id\x18\x01 \x01(\tB.\xbaH+r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\avideoId\"E\n" +
+	"\x15GetVideoStatsResponse\x12,\n" +
+	"\x05stats\x18\x01 \x01(\v2\x16.profile.v1.VideoStatsR\x05stats\"o\n" +
+	"\x19BatchGetVideoStatsRequest\x12R\n" +
+	"\tvideo_ids\x18\x01 \x03(\tB5\xbaH2\x92\x01/\x10d\"+r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\bvideoIds\"N\n" +
+	"\x1aBatchGetVideoStatsResponse\x120\n" +
+	"\x05items\x18\x01 \x03(\v2\x1a.profile.v1.VideoStatsItemR\x05items\"Y\n" +
+	"\x0eVideoStatsItem\x12\x19\n" +
+	"\bvideo_id\x18\x01 \x01(\tR\avideoId\x12,\n" +
+	"\x05stats\x18\x02 \x01(\v2\x16.profile.v1.VideoStatsR\x05stats\"k\n" +
+	"\x15BatchGetVideosRequest\x12R\n" +
+	"\tvideo_ids\x18\x01 \x03(\tB5\xbaH2\x92\x01/\x10d\"+r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\bvideoIds\"E\n" +
+	"\x16BatchGetVideosResponse\x12+\n" +
+	"\x05items\x18\x01 \x03(\v2\x15.profile.v1.VideoItemR\x05items\"\xc3\x01\n" +
+	"\tVideoItem\x12\x19\n" +
+	"\bvideo_id\x18\x01 \x01(\tR\avideoId\x12/\n" +
+	"\x05video\x18\x02 \x01(\v2\x19.profile.v1.VideoMetadataR\x05video\x12,\n" +
+	"\x05stats\x18\x03 \x01(\v2\x16.profile.v1.VideoStatsR\x05stats\x12<\n" +
+	"\favailability\x18\x04 \x01(\x0e2\x18.profile.v1.AvailabilityR\favailability\"\xc4\x01\n" +
 	"\x14PurgeUserDataRequest\x12G\n" +
 	"\auser_id\x18\x01 \x01(\tB.\xbaH+r)Z$00000000-0000-0000-0000-000000000000\xb0\x01\x01R\x06userId\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12A\n" +
@@ -3008,20 +3415,23 @@ const file_profile_v1_profile_proto_rawDesc = "" +
 	"\x14AVAILABILITY_PRIVATE\x10\x02\x12\x1a\n" +
 	"\x16AVAILABILITY_NOT_READY\x10\x03\x12\x18\n" +
 	"\x14AVAILABILITY_DELETED\x10\x04\x12\x18\n" +
-	"\x14AVAILABILITY_UNKNOWN\x10\x052\x93\b\n" +
-	"\x0eProfileService\x12K\n" +
+	"\x14AVAILABILITY_UNKNOWN\x10\x052\xc3\x12\n" +
+	"\x0eProfileService\x12\xa2\x01\n" +
 	"\n" +
-	"GetProfile\x12\x1d.profile.v1.GetProfileRequest\x1a\x1e.profile.v1.GetProfileResponse\x12T\n" +
-	"\rUpdateProfile\x12 .profile.v1.UpdateProfileRequest\x1a!.profile.v1.UpdateProfileResponse\x12`\n" +
-	"\x11UpdatePreferences\x12$.profile.v1.UpdatePreferencesRequest\x1a%.profile.v1.UpdatePreferencesResponse\x12W\n" +
-	"\x0eMutateFavorite\x12!.profile.v1.MutateFavoriteRequest\x1a\".profile.v1.MutateFavoriteResponse\x12c\n" +
-	"\x12BatchQueryFavorite\x12%.profile.v1.BatchQueryFavoriteRequest\x1a&.profile.v1.BatchQueryFavoriteResponse\x12T\n" +
-	"\rListFavorites\x12 .profile.v1.ListFavoritesRequest\x1a!.profile.v1.ListFavoritesResponse\x12f\n" +
-	"\x13UpsertWatchProgress\x12&.profile.v1.UpsertWatchProgressRequest\x1a'.profile.v1.UpsertWatchProgressResponse\x12]\n" +
-	"\x10GetWatchProgress\x12#.profile.v1.GetWatchProgressRequest\x1a$.profile.v1.GetWatchProgressResponse\x12l\n" +
-	"\x15BatchGetWatchProgress\x12(.profile.v1.BatchGetWatchProgressRequest\x1a).profile.v1.BatchGetWatchProgressResponse\x12]\n" +
-	"\x10ListWatchHistory\x12#.profile.v1.ListWatchHistoryRequest\x1a$.profile.v1.ListWatchHistoryResponse\x12T\n" +
-	"\rPurgeUserData\x12 .profile.v1.PurgeUserDataRequest\x1a!.profile.v1.PurgeUserDataResponseB<Z:github.com/lingo-services/profile/api/profile/v1;profilev1b\x06proto3"
+	"GetProfile\x12\x1d.profile.v1.GetProfileRequest\x1a\x1e.profile.v1.GetProfileResponse\"U\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02FZ*b\aprofile\x12\x1f/api/v1/profile/users/{user_id}b\aprofile\x12\x0f/api/v1/user/me\x12\x82\x01\n" +
+	"\rUpdateProfile\x12 .profile.v1.UpdateProfileRequest\x1a!.profile.v1.UpdateProfileResponse\",\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02\x1d:\x01*b\aprofile2\x0f/api/v1/user/me\x12\x91\x01\n" +
+	"\x11UpdatePreferences\x12$.profile.v1.UpdatePreferencesRequest\x1a%.profile.v1.UpdatePreferencesResponse\"/\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02 :\x01*2\x1b/api/v1/user/me/preferences\x12\x98\x03\n" +
+	"\x0eMutateFavorite\x12!.profile.v1.MutateFavoriteRequest\x1a\".profile.v1.MutateFavoriteResponse\"\xbe\x02\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02\xae\x02:\x01*Z\"* /api/v1/user/me/likes/{video_id}Z):\x01*\x1a$/api/v1/user/me/bookmarks/{video_id}Z&*$/api/v1/user/me/bookmarks/{video_id}Z\":\x01*\"\x1d/api/v1/video/{video_id}/likeZ\x1f*\x1d/api/v1/video/{video_id}/likeZ&:\x01*\"!/api/v1/video/{video_id}/favoriteZ#*!/api/v1/video/{video_id}/favorite\x1a /api/v1/user/me/likes/{video_id}\x12\x9d\x01\n" +
+	"\x12BatchQueryFavorite\x12%.profile.v1.BatchQueryFavoriteRequest\x1a&.profile.v1.BatchQueryFavoriteResponse\"8\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02):\x01*\"$/api/v1/user/me/favorites:batchQuery\x12\x80\x01\n" +
+	"\rListFavorites\x12 .profile.v1.ListFavoritesRequest\x1a!.profile.v1.ListFavoritesResponse\"*\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/user/me/favorites\x12\xa4\x01\n" +
+	"\x13UpsertWatchProgress\x12&.profile.v1.UpsertWatchProgressRequest\x1a'.profile.v1.UpsertWatchProgressResponse\"<\xca\xf3\x18\x05\b\x01\x12\x01\x02\x82\xd3\xe4\x93\x02-:\x01*\x1a(/api/v1/user/me/watch-history/{video_id}\x12\x98\x01\n" +
+	"\x10GetWatchProgress\x12#.profile.v1.GetWatchProgressRequest\x1a$.profile.v1.GetWatchProgressResponse\"9\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02*\x12(/api/v1/user/me/watch-history/{video_id}\x12\xa8\x01\n" +
+	"\x15BatchGetWatchProgress\x12(.profile.v1.BatchGetWatchProgressRequest\x1a).profile.v1.BatchGetWatchProgressResponse\":\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02+:\x01*\"&/api/v1/user/me/watch-history:batchGet\x12\x8d\x01\n" +
+	"\x10ListWatchHistory\x12#.profile.v1.ListWatchHistoryRequest\x1a$.profile.v1.ListWatchHistoryResponse\".\xca\xf3\x18\x05\b\x01\x12\x01\x01\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1/user/me/watch-history\x12\x8a\x01\n" +
+	"\rGetVideoStats\x12 .profile.v1.GetVideoStatsRequest\x1a!.profile.v1.GetVideoStatsResponse\"4\xca\xf3\x18\x02\x18\x01\x82\xd3\xe4\x93\x02(b\x05stats\x12\x1f/api/v1/videos/{video_id}/stats\x12\x90\x01\n" +
+	"\x12BatchGetVideoStats\x12%.profile.v1.BatchGetVideoStatsRequest\x1a&.profile.v1.BatchGetVideoStatsResponse\"+\xca\xf3\x18\x02\x18\x01\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1/videos/stats:batchGet\x12\x87\x01\n" +
+	"\x0eBatchGetVideos\x12!.profile.v1.BatchGetVideosRequest\x1a\".profile.v1.BatchGetVideosResponse\".\xca\xf3\x18\x03\x12\x01\x01\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/profile/videos:batchGet\x12\x8d\x01\n" +
+	"\rPurgeUserData\x12 .profile.v1.PurgeUserDataRequest\x1a!.profile.v1.PurgeUserDataResponse\"7\xca\xf3\x18\x03\x12\x01\x03\x82\xd3\xe4\x93\x02*:\x01*\"%/api/v1/profile/users/{user_id}:purgeB<Z:github.com/lingo-services/profile/api/profile/v1;profilev1b\x06proto3"
 
 var (
 	file_profile_v1_profile_proto_rawDescOnce sync.Once
@@ -3036,7 +3446,7 @@ func file_profile_v1_profile_proto_rawDescGZIP() []byte {
 }
 
 var file_profile_v1_profile_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_profile_v1_profile_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_profile_v1_profile_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_profile_v1_profile_proto_goTypes = []any{
 	(FavoriteAction)(0),                   // 0: profile.v1.FavoriteAction
 	(FavoriteType)(0),                     // 1: profile.v1.FavoriteType
@@ -3065,116 +3475,137 @@ var file_profile_v1_profile_proto_goTypes = []any{
 	(*ListWatchHistoryRequest)(nil),       // 24: profile.v1.ListWatchHistoryRequest
 	(*WatchHistoryFilter)(nil),            // 25: profile.v1.WatchHistoryFilter
 	(*ListWatchHistoryResponse)(nil),      // 26: profile.v1.ListWatchHistoryResponse
-	(*PurgeUserDataRequest)(nil),          // 27: profile.v1.PurgeUserDataRequest
-	(*PurgeUserDataResponse)(nil),         // 28: profile.v1.PurgeUserDataResponse
-	(*Profile)(nil),                       // 29: profile.v1.Profile
-	(*Preferences)(nil),                   // 30: profile.v1.Preferences
-	(*PreferenceDelta)(nil),               // 31: profile.v1.PreferenceDelta
-	(*PreferenceChange)(nil),              // 32: profile.v1.PreferenceChange
-	(*FavoriteState)(nil),                 // 33: profile.v1.FavoriteState
-	(*FavoriteItem)(nil),                  // 34: profile.v1.FavoriteItem
-	(*FavoriteSummary)(nil),               // 35: profile.v1.FavoriteSummary
-	(*WatchProgress)(nil),                 // 36: profile.v1.WatchProgress
-	(*WatchHistoryEntry)(nil),             // 37: profile.v1.WatchHistoryEntry
-	(*VideoMetadata)(nil),                 // 38: profile.v1.VideoMetadata
-	(*VideoStats)(nil),                    // 39: profile.v1.VideoStats
-	(*fieldmaskpb.FieldMask)(nil),         // 40: google.protobuf.FieldMask
-	(*wrapperspb.Int64Value)(nil),         // 41: google.protobuf.Int64Value
-	(*timestamppb.Timestamp)(nil),         // 42: google.protobuf.Timestamp
-	(*wrapperspb.Int32Value)(nil),         // 43: google.protobuf.Int32Value
-	(*structpb.Struct)(nil),               // 44: google.protobuf.Struct
-	(*structpb.Value)(nil),                // 45: google.protobuf.Value
+	(*GetVideoStatsRequest)(nil),          // 27: profile.v1.GetVideoStatsRequest
+	(*GetVideoStatsResponse)(nil),         // 28: profile.v1.GetVideoStatsResponse
+	(*BatchGetVideoStatsRequest)(nil),     // 29: profile.v1.BatchGetVideoStatsRequest
+	(*BatchGetVideoStatsResponse)(nil),    // 30: profile.v1.BatchGetVideoStatsResponse
+	(*VideoStatsItem)(nil),                // 31: profile.v1.VideoStatsItem
+	(*BatchGetVideosRequest)(nil),         // 32: profile.v1.BatchGetVideosRequest
+	(*BatchGetVideosResponse)(nil),        // 33: profile.v1.BatchGetVideosResponse
+	(*VideoItem)(nil),                     // 34: profile.v1.VideoItem
+	(*PurgeUserDataRequest)(nil),          // 35: profile.v1.PurgeUserDataRequest
+	(*PurgeUserDataResponse)(nil),         // 36: profile.v1.PurgeUserDataResponse
+	(*Profile)(nil),                       // 37: profile.v1.Profile
+	(*Preferences)(nil),                   // 38: profile.v1.Preferences
+	(*PreferenceDelta)(nil),               // 39: profile.v1.PreferenceDelta
+	(*PreferenceChange)(nil),              // 40: profile.v1.PreferenceChange
+	(*FavoriteState)(nil),                 // 41: profile.v1.FavoriteState
+	(*FavoriteItem)(nil),                  // 42: profile.v1.FavoriteItem
+	(*FavoriteSummary)(nil),               // 43: profile.v1.FavoriteSummary
+	(*WatchProgress)(nil),                 // 44: profile.v1.WatchProgress
+	(*WatchHistoryEntry)(nil),             // 45: profile.v1.WatchHistoryEntry
+	(*VideoMetadata)(nil),                 // 46: profile.v1.VideoMetadata
+	(*VideoStats)(nil),                    // 47: profile.v1.VideoStats
+	(*fieldmaskpb.FieldMask)(nil),         // 48: google.protobuf.FieldMask
+	(*wrapperspb.Int64Value)(nil),         // 49: google.protobuf.Int64Value
+	(*timestamppb.Timestamp)(nil),         // 50: google.protobuf.Timestamp
+	(*wrapperspb.Int32Value)(nil),         // 51: google.protobuf.Int32Value
+	(*structpb.Struct)(nil),               // 52: google.protobuf.Struct
+	(*structpb.Value)(nil),                // 53: google.protobuf.Value
 }
 var file_profile_v1_profile_proto_depIdxs = []int32{
-	29, // 0: profile.v1.GetProfileResponse.profile:type_name -> profile.v1.Profile
-	29, // 1: profile.v1.UpdateProfileRequest.profile:type_name -> profile.v1.Profile
-	40, // 2: profile.v1.UpdateProfileRequest.update_mask:type_name -> google.protobuf.FieldMask
-	41, // 3: profile.v1.UpdateProfileRequest.expected_profile_version:type_name -> google.protobuf.Int64Value
-	29, // 4: profile.v1.UpdateProfileResponse.profile:type_name -> profile.v1.Profile
-	30, // 5: profile.v1.UpdatePreferencesRequest.preferences:type_name -> profile.v1.Preferences
-	40, // 6: profile.v1.UpdatePreferencesRequest.update_mask:type_name -> google.protobuf.FieldMask
-	41, // 7: profile.v1.UpdatePreferencesRequest.expected_profile_version:type_name -> google.protobuf.Int64Value
-	29, // 8: profile.v1.UpdatePreferencesResponse.profile:type_name -> profile.v1.Profile
-	31, // 9: profile.v1.UpdatePreferencesResponse.delta:type_name -> profile.v1.PreferenceDelta
+	37, // 0: profile.v1.GetProfileResponse.profile:type_name -> profile.v1.Profile
+	37, // 1: profile.v1.UpdateProfileRequest.profile:type_name -> profile.v1.Profile
+	48, // 2: profile.v1.UpdateProfileRequest.update_mask:type_name -> google.protobuf.FieldMask
+	49, // 3: profile.v1.UpdateProfileRequest.expected_profile_version:type_name -> google.protobuf.Int64Value
+	37, // 4: profile.v1.UpdateProfileResponse.profile:type_name -> profile.v1.Profile
+	38, // 5: profile.v1.UpdatePreferencesRequest.preferences:type_name -> profile.v1.Preferences
+	48, // 6: profile.v1.UpdatePreferencesRequest.update_mask:type_name -> google.protobuf.FieldMask
+	49, // 7: profile.v1.UpdatePreferencesRequest.expected_profile_version:type_name -> google.protobuf.Int64Value
+	37, // 8: profile.v1.UpdatePreferencesResponse.profile:type_name -> profile.v1.Profile
+	39, // 9: profile.v1.UpdatePreferencesResponse.delta:type_name -> profile.v1.PreferenceDelta
 	1,  // 10: profile.v1.MutateFavoriteRequest.favorite_type:type_name -> profile.v1.FavoriteType
 	0,  // 11: profile.v1.MutateFavoriteRequest.action:type_name -> profile.v1.FavoriteAction
-	42, // 12: profile.v1.MutateFavoriteRequest.occurred_at:type_name -> google.protobuf.Timestamp
-	33, // 13: profile.v1.MutateFavoriteResponse.state:type_name -> profile.v1.FavoriteState
-	39, // 14: profile.v1.MutateFavoriteResponse.stats:type_name -> profile.v1.VideoStats
+	50, // 12: profile.v1.MutateFavoriteRequest.occurred_at:type_name -> google.protobuf.Timestamp
+	41, // 13: profile.v1.MutateFavoriteResponse.state:type_name -> profile.v1.FavoriteState
+	47, // 14: profile.v1.MutateFavoriteResponse.stats:type_name -> profile.v1.VideoStats
 	2,  // 15: profile.v1.MutateFavoriteResponse.reason:type_name -> profile.v1.OutcomeReason
-	35, // 16: profile.v1.BatchQueryFavoriteResponse.summaries:type_name -> profile.v1.FavoriteSummary
+	43, // 16: profile.v1.BatchQueryFavoriteResponse.summaries:type_name -> profile.v1.FavoriteSummary
 	1,  // 17: profile.v1.ListFavoritesRequest.favorite_type:type_name -> profile.v1.FavoriteType
-	34, // 18: profile.v1.ListFavoritesResponse.favorites:type_name -> profile.v1.FavoriteItem
-	36, // 19: profile.v1.UpsertWatchProgressRequest.progress:type_name -> profile.v1.WatchProgress
-	42, // 20: profile.v1.UpsertWatchProgressRequest.occurred_at:type_name -> google.protobuf.Timestamp
-	36, // 21: profile.v1.UpsertWatchProgressResponse.progress:type_name -> profile.v1.WatchProgress
-	39, // 22: profile.v1.UpsertWatchProgressResponse.stats:type_name -> profile.v1.VideoStats
+	42, // 18: profile.v1.ListFavoritesResponse.favorites:type_name -> profile.v1.FavoriteItem
+	44, // 19: profile.v1.UpsertWatchProgressRequest.progress:type_name -> profile.v1.WatchProgress
+	50, // 20: profile.v1.UpsertWatchProgressRequest.occurred_at:type_name -> google.protobuf.Timestamp
+	44, // 21: profile.v1.UpsertWatchProgressResponse.progress:type_name -> profile.v1.WatchProgress
+	47, // 22: profile.v1.UpsertWatchProgressResponse.stats:type_name -> profile.v1.VideoStats
 	2,  // 23: profile.v1.UpsertWatchProgressResponse.reason:type_name -> profile.v1.OutcomeReason
-	36, // 24: profile.v1.GetWatchProgressResponse.progress:type_name -> profile.v1.WatchProgress
+	44, // 24: profile.v1.GetWatchProgressResponse.progress:type_name -> profile.v1.WatchProgress
 	23, // 25: profile.v1.BatchGetWatchProgressResponse.items:type_name -> profile.v1.WatchProgressItem
-	36, // 26: profile.v1.WatchProgressItem.progress:type_name -> profile.v1.WatchProgress
+	44, // 26: profile.v1.WatchProgressItem.progress:type_name -> profile.v1.WatchProgress
 	25, // 27: profile.v1.ListWatchHistoryRequest.filter:type_name -> profile.v1.WatchHistoryFilter
 	3,  // 28: profile.v1.WatchHistoryFilter.completion:type_name -> profile.v1.CompletionState
-	42, // 29: profile.v1.WatchHistoryFilter.watched_after:type_name -> google.protobuf.Timestamp
-	42, // 30: profile.v1.WatchHistoryFilter.watched_before:type_name -> google.protobuf.Timestamp
-	37, // 31: profile.v1.ListWatchHistoryResponse.items:type_name -> profile.v1.WatchHistoryEntry
-	30, // 32: profile.v1.Profile.preferences:type_name -> profile.v1.Preferences
-	42, // 33: profile.v1.Profile.created_at:type_name -> google.protobuf.Timestamp
-	42, // 34: profile.v1.Profile.updated_at:type_name -> google.protobuf.Timestamp
-	43, // 35: profile.v1.Preferences.daily_quota_minutes:type_name -> google.protobuf.Int32Value
-	44, // 36: profile.v1.Preferences.extra:type_name -> google.protobuf.Struct
-	32, // 37: profile.v1.PreferenceDelta.changes:type_name -> profile.v1.PreferenceChange
-	45, // 38: profile.v1.PreferenceChange.old_value:type_name -> google.protobuf.Value
-	45, // 39: profile.v1.PreferenceChange.new_value:type_name -> google.protobuf.Value
-	42, // 40: profile.v1.FavoriteState.liked_at:type_name -> google.protobuf.Timestamp
-	42, // 41: profile.v1.FavoriteState.bookmarked_at:type_name -> google.protobuf.Timestamp
-	1,  // 42: profile.v1.FavoriteItem.favorite_type:type_name -> profile.v1.FavoriteType
-	33, // 43: profile.v1.FavoriteItem.state:type_name -> profile.v1.FavoriteState
-	38, // 44: profile.v1.FavoriteItem.video:type_name -> profile.v1.VideoMetadata
-	42, // 45: profile.v1.FavoriteItem.created_at:type_name -> google.protobuf.Timestamp
-	42, // 46: profile.v1.FavoriteItem.updated_at:type_name -> google.protobuf.Timestamp
-	39, // 47: profile.v1.FavoriteItem.stats:type_name -> profile.v1.VideoStats
-	4,  // 48: profile.v1.FavoriteItem.availability:type_name -> profile.v1.Availability
-	33, // 49: profile.v1.FavoriteSummary.state:type_name -> profile.v1.FavoriteState
-	39, // 50: profile.v1.FavoriteSummary.stats:type_name -> profile.v1.VideoStats
-	42, // 51: profile.v1.WatchProgress.first_watched_at:type_name -> google.protobuf.Timestamp
-	42, // 52: profile.v1.WatchProgress.last_watched_at:type_name -> google.protobuf.Timestamp
-	42, // 53: profile.v1.WatchProgress.expires_at:type_name -> google.protobuf.Timestamp
-	42, // 54: profile.v1.WatchProgress.completed_at:type_name -> google.protobuf.Timestamp
-	36, // 55: profile.v1.WatchHistoryEntry.progress:type_name -> profile.v1.WatchProgress
-	38, // 56: profile.v1.WatchHistoryEntry.video:type_name -> profile.v1.VideoMetadata
-	39, // 57: profile.v1.WatchHistoryEntry.stats:type_name -> profile.v1.VideoStats
-	4,  // 58: profile.v1.WatchHistoryEntry.availability:type_name -> profile.v1.Availability
-	42, // 59: profile.v1.VideoMetadata.published_at:type_name -> google.protobuf.Timestamp
-	42, // 60: profile.v1.VideoMetadata.updated_at:type_name -> google.protobuf.Timestamp
-	42, // 61: profile.v1.VideoStats.updated_at:type_name -> google.protobuf.Timestamp
-	5,  // 62: profile.v1.ProfileService.GetProfile:input_type -> profile.v1.GetProfileRequest
-	7,  // 63: profile.v1.ProfileService.UpdateProfile:input_type -> profile.v1.UpdateProfileRequest
-	9,  // 64: profile.v1.ProfileService.UpdatePreferences:input_type -> profile.v1.UpdatePreferencesRequest
-	11, // 65: profile.v1.ProfileService.MutateFavorite:input_type -> profile.v1.MutateFavoriteRequest
-	13, // 66: profile.v1.ProfileService.BatchQueryFavorite:input_type -> profile.v1.BatchQueryFavoriteRequest
-	15, // 67: profile.v1.ProfileService.ListFavorites:input_type -> profile.v1.ListFavoritesRequest
-	17, // 68: profile.v1.ProfileService.UpsertWatchProgress:input_type -> profile.v1.UpsertWatchProgressRequest
-	19, // 69: profile.v1.ProfileService.GetWatchProgress:input_type -> profile.v1.GetWatchProgressRequest
-	21, // 70: profile.v1.ProfileService.BatchGetWatchProgress:input_type -> profile.v1.BatchGetWatchProgressRequest
-	24, // 71: profile.v1.ProfileService.ListWatchHistory:input_type -> profile.v1.ListWatchHistoryRequest
-	27, // 72: profile.v1.ProfileService.PurgeUserData:input_type -> profile.v1.PurgeUserDataRequest
-	6,  // 73: profile.v1.ProfileService.GetProfile:output_type -> profile.v1.GetProfileResponse
-	8,  // 74: profile.v1.ProfileService.UpdateProfile:output_type -> profile.v1.UpdateProfileResponse
-	10, // 75: profile.v1.ProfileService.UpdatePreferences:output_type -> profile.v1.UpdatePreferencesResponse
-	12, // 76: profile.v1.ProfileService.MutateFavorite:output_type -> profile.v1.MutateFavoriteResponse
-	14, // 77: profile.v1.ProfileService.BatchQueryFavorite:output_type -> profile.v1.BatchQueryFavoriteResponse
-	16, // 78: profile.v1.ProfileService.ListFavorites:output_type -> profile.v1.ListFavoritesResponse
-	18, // 79: profile.v1.ProfileService.UpsertWatchProgress:output_type -> profile.v1.UpsertWatchProgressResponse
-	20, // 80: profile.v1.ProfileService.GetWatchProgress:output_type -> profile.v1.GetWatchProgressResponse
-	22, // 81: profile.v1.ProfileService.BatchGetWatchProgress:output_type -> profile.v1.BatchGetWatchProgressResponse
-	26, // 82: profile.v1.ProfileService.ListWatchHistory:output_type -> profile.v1.ListWatchHistoryResponse
-	28, // 83: profile.v1.ProfileService.PurgeUserData:output_type -> profile.v1.PurgeUserDataResponse
-	73, // [73:84] is the sub-list for method output_type
-	62, // [62:73] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	50, // 29: profile.v1.WatchHistoryFilter.watched_after:type_name -> google.protobuf.Timestamp
+	50, // 30: profile.v1.WatchHistoryFilter.watched_before:type_name -> google.protobuf.Timestamp
+	45, // 31: profile.v1.ListWatchHistoryResponse.items:type_name -> profile.v1.WatchHistoryEntry
+	47, // 32: profile.v1.GetVideoStatsResponse.stats:type_name -> profile.v1.VideoStats
+	31, // 33: profile.v1.BatchGetVideoStatsResponse.items:type_name -> profile.v1.VideoStatsItem
+	47, // 34: profile.v1.VideoStatsItem.stats:type_name -> profile.v1.VideoStats
+	34, // 35: profile.v1.BatchGetVideosResponse.items:type_name -> profile.v1.VideoItem
+	46, // 36: profile.v1.VideoItem.video:type_name -> profile.v1.VideoMetadata
+	47, // 37: profile.v1.VideoItem.stats:type_name -> profile.v1.VideoStats
+	4,  // 38: profile.v1.VideoItem.availability:type_name -> profile.v1.Availability
+	38, // 39: profile.v1.Profile.preferences:type_name -> profile.v1.Preferences
+	50, // 40: profile.v1.Profile.created_at:type_name -> google.protobuf.Timestamp
+	50, // 41: profile.v1.Profile.updated_at:type_name -> google.protobuf.Timestamp
+	51, // 42: profile.v1.Preferences.daily_quota_minutes:type_name -> google.protobuf.Int32Value
+	52, // 43: profile.v1.Preferences.extra:type_name -> google.protobuf.Struct
+	40, // 44: profile.v1.PreferenceDelta.changes:type_name -> profile.v1.PreferenceChange
+	53, // 45: profile.v1.PreferenceChange.old_value:type_name -> google.protobuf.Value
+	53, // 46: profile.v1.PreferenceChange.new_value:type_name -> google.protobuf.Value
+	50, // 47: profile.v1.FavoriteState.liked_at:type_name -> google.protobuf.Timestamp
+	50, // 48: profile.v1.FavoriteState.bookmarked_at:type_name -> google.protobuf.Timestamp
+	1,  // 49: profile.v1.FavoriteItem.favorite_type:type_name -> profile.v1.FavoriteType
+	41, // 50: profile.v1.FavoriteItem.state:type_name -> profile.v1.FavoriteState
+	46, // 51: profile.v1.FavoriteItem.video:type_name -> profile.v1.VideoMetadata
+	50, // 52: profile.v1.FavoriteItem.created_at:type_name -> google.protobuf.Timestamp
+	50, // 53: profile.v1.FavoriteItem.updated_at:type_name -> google.protobuf.Timestamp
+	47, // 54: profile.v1.FavoriteItem.stats:type_name -> profile.v1.VideoStats
+	4,  // 55: profile.v1.FavoriteItem.availability:type_name -> profile.v1.Availability
+	41, // 56: profile.v1.FavoriteSummary.state:type_name -> profile.v1.FavoriteState
+	47, // 57: profile.v1.FavoriteSummary.stats:type_name -> profile.v1.VideoStats
+	50, // 58: profile.v1.WatchProgress.first_watched_at:type_name -> google.protobuf.Timestamp
+	50, // 59: profile.v1.WatchProgress.last_watched_at:type_name -> google.protobuf.Timestamp
+	50, // 60: profile.v1.WatchProgress.expires_at:type_name -> google.protobuf.Timestamp
+	50, // 61: profile.v1.WatchProgress.completed_at:type_name -> google.protobuf.Timestamp
+	44, // 62: profile.v1.WatchHistoryEntry.progress:type_name -> profile.v1.WatchProgress
+	46, // 63: profile.v1.WatchHistoryEntry.video:type_name -> profile.v1.VideoMetadata
+	47, // 64: profile.v1.WatchHistoryEntry.stats:type_name -> profile.v1.VideoStats
+	4,  // 65: profile.v1.WatchHistoryEntry.availability:type_name -> profile.v1.Availability
+	50, // 66: profile.v1.VideoMetadata.published_at:type_name -> google.protobuf.Timestamp
+	50, // 67: profile.v1.VideoMetadata.updated_at:type_name -> google.protobuf.Timestamp
+	50, // 68: profile.v1.VideoStats.updated_at:type_name -> google.protobuf.Timestamp
+	5,  // 69: profile.v1.ProfileService.GetProfile:input_type -> profile.v1.GetProfileRequest
+	7,  // 70: profile.v1.ProfileService.UpdateProfile:input_type -> profile.v1.UpdateProfileRequest
+	9,  // 71: profile.v1.ProfileService.UpdatePreferences:input_type -> profile.v1.UpdatePreferencesRequest
+	11, // 72: profile.v1.ProfileService.MutateFavorite:input_type -> profile.v1.MutateFavoriteRequest
+	13, // 73: profile.v1.ProfileService.BatchQueryFavorite:input_type -> profile.v1.BatchQueryFavoriteRequest
+	15, // 74: profile.v1.ProfileService.ListFavorites:input_type -> profile.v1.ListFavoritesRequest
+	17, // 75: profile.v1.ProfileService.UpsertWatchProgress:input_type -> profile.v1.UpsertWatchProgressRequest
+	19, // 76: profile.v1.ProfileService.GetWatchProgress:input_type -> profile.v1.GetWatchProgressRequest
+	21, // 77: profile.v1.ProfileService.BatchGetWatchProgress:input_type -> profile.v1.BatchGetWatchProgressRequest
+	24, // 78: profile.v1.ProfileService.ListWatchHistory:input_type -> profile.v1.ListWatchHistoryRequest
+	27, // 79: profile.v1.ProfileService.GetVideoStats:input_type -> profile.v1.GetVideoStatsRequest
+	29, // 80: profile.v1.ProfileService.BatchGetVideoStats:input_type -> profile.v1.BatchGetVideoStatsRequest
+	32, // 81: profile.v1.ProfileService.BatchGetVideos:input_type -> profile.v1.BatchGetVideosRequest
+	35, // 82: profile.v1.ProfileService.PurgeUserData:input_type -> profile.v1.PurgeUserDataRequest
+	6,  // 83: profile.v1.ProfileService.GetProfile:output_type -> profile.v1.GetProfileResponse
+	8,  // 84: profile.v1.ProfileService.UpdateProfile:output_type -> profile.v1.UpdateProfileResponse
+	10, // 85: profile.v1.ProfileService.UpdatePreferences:output_type -> profile.v1.UpdatePreferencesResponse
+	12, // 86: profile.v1.ProfileService.MutateFavorite:output_type -> profile.v1.MutateFavoriteResponse
+	14, // 87: profile.v1.ProfileService.BatchQueryFavorite:output_type -> profile.v1.BatchQueryFavoriteResponse
+	16, // 88: profile.v1.ProfileService.ListFavorites:output_type -> profile.v1.ListFavoritesResponse
+	18, // 89: profile.v1.ProfileService.UpsertWatchProgress:output_type -> profile.v1.UpsertWatchProgressResponse
+	20, // 90: profile.v1.ProfileService.GetWatchProgress:output_type -> profile.v1.GetWatchProgressResponse
+	22, // 91: profile.v1.ProfileService.BatchGetWatchProgress:output_type -> profile.v1.BatchGetWatchProgressResponse
+	26, // 92: profile.v1.ProfileService.ListWatchHistory:output_type -> profile.v1.ListWatchHistoryResponse
+	28, // 93: profile.v1.ProfileService.GetVideoStats:output_type -> profile.v1.GetVideoStatsResponse
+	30, // 94: profile.v1.ProfileService.BatchGetVideoStats:output_type -> profile.v1.BatchGetVideoStatsResponse
+	33, // 95: profile.v1.ProfileService.BatchGetVideos:output_type -> profile.v1.BatchGetVideosResponse
+	36, // 96: profile.v1.ProfileService.PurgeUserData:output_type -> profile.v1.PurgeUserDataResponse
+	83, // [83:97] is the sub-list for method output_type
+	69, // [69:83] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_profile_v1_profile_proto_init() }
@@ -3182,15 +3613,16 @@ func file_profile_v1_profile_proto_init() {
 	if File_profile_v1_profile_proto != nil {
 		return
 	}
+	file_profile_v1_options_proto_init()
 	file_profile_v1_profile_proto_msgTypes[11].OneofWrappers = []any{}
-	file_profile_v1_profile_proto_msgTypes[31].OneofWrappers = []any{}
+	file_profile_v1_profile_proto_msgTypes[39].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_profile_v1_profile_proto_rawDesc), len(file_profile_v1_profile_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   35,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,9 @@ const (
 	ProfileService_GetWatchProgress_FullMethodName      = "/profile.v1.ProfileService/GetWatchProgress"
 	ProfileService_BatchGetWatchProgress_FullMethodName = "/profile.v1.ProfileService/BatchGetWatchProgress"
 	ProfileService_ListWatchHistory_FullMethodName      = "/profile.v1.ProfileService/ListWatchHistory"
+	ProfileService_GetVideoStats_FullMethodName         = "/profile.v1.ProfileService/GetVideoStats"
+	ProfileService_BatchGetVideoStats_FullMethodName    = "/profile.v1.ProfileService/BatchGetVideoStats"
+	ProfileService_BatchGetVideos_FullMethodName        = "/profile.v1.ProfileService/BatchGetVideos"
 	ProfileService_PurgeUserData_FullMethodName         = "/profile.v1.ProfileService/PurgeUserData"
 )
 
@@ -93,6 +96,16 @@ type ProfileServiceClient interface {
 	// Lists what a user has watched (5 % or more), most recent first. Callers: self, reader. Reads only.
 	// Paging as ListFavorites.
 	ListWatchHistory(ctx context.Context, in *ListWatchHistoryRequest, opts ...grpc.CallOption) (*ListWatchHistoryResponse, error)
+	// Returns the counters of one video; all zero for a video nobody touched. Callers: anyone, no identity is needed or
+	// looked at. Reads only. As old as 5 s.
+	GetVideoStats(ctx context.Context, in *GetVideoStatsRequest, opts ...grpc.CallOption) (*GetVideoStatsResponse, error)
+	// GetVideoStats of up to 100 videos, in request order and length, duplicates repeated; no ids, no items. Callers:
+	// anyone. Reads only.
+	BatchGetVideoStats(ctx context.Context, in *BatchGetVideoStatsRequest, opts ...grpc.CallOption) (*BatchGetVideoStatsResponse, error)
+	// Returns what the catalog told us of up to 100 videos, with their counters, in request order and length, duplicates
+	// repeated; no ids, no items. Callers: reader. For services that enrich answers of their own: private and deleted
+	// videos are there, too. Reads only.
+	BatchGetVideos(ctx context.Context, in *BatchGetVideosRequest, opts ...grpc.CallOption) (*BatchGetVideosResponse, error)
 	// Erases everything stored about a user. Callers: compliance. Answers UNIMPLEMENTED/METHOD_NOT_AVAILABLE
 	// until erasing is served.
 	PurgeUserData(ctx context.Context, in *PurgeUserDataRequest, opts ...grpc.CallOption) (*PurgeUserDataResponse, error)
@@ -206,6 +219,36 @@ func (c *profileServiceClient) ListWatchHistory(ctx context.Context, in *ListWat
 	return out, nil
 }
 
+func (c *profileServiceClient) GetVideoStats(ctx context.Context, in *GetVideoStatsRequest, opts ...grpc.CallOption) (*GetVideoStatsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetVideoStatsResponse)
+	err := c.cc.Invoke(ctx, ProfileService_GetVideoStats_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *profileServiceClient) BatchGetVideoStats(ctx context.Context, in *BatchGetVideoStatsRequest, opts ...grpc.CallOption) (*BatchGetVideoStatsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchGetVideoStatsResponse)
+	err := c.cc.Invoke(ctx, ProfileService_BatchGetVideoStats_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *profileServiceClient) BatchGetVideos(ctx context.Context, in *BatchGetVideosRequest, opts ...grpc.CallOption) (*BatchGetVideosResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchGetVideosResponse)
+	err := c.cc.Invoke(ctx, ProfileService_BatchGetVideos_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *profileServiceClient) PurgeUserData(ctx context.Context, in *PurgeUserDataRequest, opts ...grpc.CallOption) (*PurgeUserDataResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PurgeUserDataResponse)
@@ -277,6 +320,16 @@ type ProfileServiceServer interface {
 	// Lists what a user has watched (5 % or more), most recent first. Callers: self, reader. Reads only.
 	// Paging as ListFavorites.
 	ListWatchHistory(context.Context, *ListWatchHistoryRequest) (*ListWatchHistoryResponse, error)
+	// Returns the counters of one video; all zero for a video nobody touched. Callers: anyone, no identity is needed or
+	// looked at. Reads only. As old as 5 s.
+	GetVideoStats(context.Context, *GetVideoStatsRequest) (*GetVideoStatsResponse, error)
+	// GetVideoStats of up to 100 videos, in request order and length, duplicates repeated; no ids, no items. Callers:
+	// anyone. Reads only.
+	BatchGetVideoStats(context.Context, *BatchGetVideoStatsRequest) (*BatchGetVideoStatsResponse, error)
+	// Returns what the catalog told us of up to 100 videos, with their counters, in request order and length, duplicates
+	// repeated; no ids, no items. Callers: reader. For services that enrich answers of their own: private and deleted
+	// videos are there, too. Reads only.
+	BatchGetVideos(context.Context, *BatchGetVideosRequest) (*BatchGetVideosResponse, error)
 	// Erases everything stored about a user. Callers: compliance. Answers UNIMPLEMENTED/METHOD_NOT_AVAILABLE
 	// until erasing is served.
 	PurgeUserData(context.Context, *PurgeUserDataRequest) (*PurgeUserDataResponse, error)
@@ -319,6 +372,15 @@ func (UnimplementedProfileServiceServer) BatchGetWatchProgress(context.Context, 
 }
 func (UnimplementedProfileServiceServer) ListWatchHistory(context.Context, *ListWatchHistoryRequest) (*ListWatchHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWatchHistory not implemented")
+}
+func (UnimplementedProfileServiceServer) GetVideoStats(context.Context, *GetVideoStatsRequest) (*GetVideoStatsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetVideoStats not implemented")
+}
+func (UnimplementedProfileServiceServer) BatchGetVideoStats(context.Context, *BatchGetVideoStatsRequest) (*BatchGetVideoStatsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchGetVideoStats not implemented")
+}
+func (UnimplementedProfileServiceServer) BatchGetVideos(context.Context, *BatchGetVideosRequest) (*BatchGetVideosResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchGetVideos not implemented")
 }
 func (UnimplementedProfileServiceServer) PurgeUserData(context.Context, *PurgeUserDataRequest) (*PurgeUserDataResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PurgeUserData not implemented")
@@ -524,6 +586,60 @@ func _ProfileService_ListWatchHistory_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ProfileService_GetVideoStats_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetVideoStatsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProfileServiceServer).GetVideoStats(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ProfileService_GetVideoStats_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProfileServiceServer).GetVideoStats(ctx, req.(*GetVideoStatsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ProfileService_BatchGetVideoStats_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchGetVideoStatsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProfileServiceServer).BatchGetVideoStats(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ProfileService_BatchGetVideoStats_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProfileServiceServer).BatchGetVideoStats(ctx, req.(*BatchGetVideoStatsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ProfileService_BatchGetVideos_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchGetVideosRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProfileServiceServer).BatchGetVideos(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ProfileService_BatchGetVideos_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProfileServiceServer).BatchGetVideos(ctx, req.(*BatchGetVideosRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ProfileService_PurgeUserData_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PurgeUserDataRequest)
 	if err := dec(in); err != nil {
@@ -588,6 +704,18 @@ var ProfileService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListWatchHistory",
 			Handler:    _ProfileService_ListWatchHistory_Handler,
+		},
+		{
+			MethodName: "GetVideoStats",
+			Handler:    _ProfileService_GetVideoStats_Handler,
+		},
+		{
+			MethodName: "BatchGetVideoStats",
+			Handler:    _ProfileService_BatchGetVideoStats_Handler,
+		},
+		{
+			MethodName: "BatchGetVideos",
+			Handler:    _ProfileService_BatchGetVideos_Handler,
 		},
 		{
 			MethodName: "PurgeUserData",

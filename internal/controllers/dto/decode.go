@@ -89,7 +89,8 @@ func (d *Decoder) begin(subject identity.Subject, headers Headers, message proto
 	for _, name := range headers.Repeated {
 		r.violate(name, "must be sent once")
 	}
-	if len(r.violations) == 0 && subject.User == (models.UserID{}) {
+	_, names := message.(interface{ GetUserId() string })
+	if names && len(r.violations) == 0 && subject.User == (models.UserID{}) {
 		r.violate("user_id", "is required")
 	}
 	return r

@@ -13,6 +13,7 @@ import (
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/controllers/dto"
+	"github.com/lingo-services/profile/internal/controllers/identity"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/vo"
 )
@@ -227,4 +228,28 @@ func FuzzPreferencesJSON(f *testing.F) {
 		require.True(t, json.Valid([]byte(p.GetPreferencesJson())))
 		require.Len(t, p.GetPreferences().GetExtra().GetFields(), len(extra.GetFields()))
 	})
+}
+
+func FuzzGetVideoStats(f *testing.F) {
+	fuzzRequest(f, func() *profilev1.GetVideoStatsRequest { return &profilev1.GetVideoStatsRequest{} },
+		func(d *dto.Decoder, h dto.Headers, req *profilev1.GetVideoStatsRequest) error {
+			_, err := d.GetVideoStats(identity.Subject{Actor: models.ServiceActor}, h, req)
+			return err
+		}, &profilev1.GetVideoStatsRequest{VideoId: "20000000-0000-4000-8000-000000000002"})
+}
+
+func FuzzBatchGetVideoStats(f *testing.F) {
+	fuzzRequest(f, func() *profilev1.BatchGetVideoStatsRequest { return &profilev1.BatchGetVideoStatsRequest{} },
+		func(d *dto.Decoder, h dto.Headers, req *profilev1.BatchGetVideoStatsRequest) error {
+			_, err := d.BatchGetVideoStats(identity.Subject{Actor: models.ServiceActor}, h, req)
+			return err
+		}, &profilev1.BatchGetVideoStatsRequest{VideoIds: []string{"20000000-0000-4000-8000-000000000002"}})
+}
+
+func FuzzBatchGetVideos(f *testing.F) {
+	fuzzRequest(f, func() *profilev1.BatchGetVideosRequest { return &profilev1.BatchGetVideosRequest{} },
+		func(d *dto.Decoder, h dto.Headers, req *profilev1.BatchGetVideosRequest) error {
+			_, err := d.BatchGetVideos(identity.Subject{Actor: models.ServiceActor}, h, req)
+			return err
+		}, &profilev1.BatchGetVideosRequest{VideoIds: []string{"20000000-0000-4000-8000-000000000002"}})
 }

@@ -31,16 +31,19 @@ type Caller struct {
 
 func (c Caller) isUser() bool { return c.User != models.UserID{} }
 
-func (c Caller) has(role Role) bool {
-	return slices.Contains(c.Roles, role) || slices.Contains(c.Roles, Admin)
+func (c Caller) hasOneOf(roles []Role) bool {
+	return slices.ContainsFunc(c.Roles, func(held Role) bool { return held == Admin || slices.Contains(roles, held) })
 }
 
-// Name is the caller for logs: the user's id or the service's name.
+// Name is the caller for logs: the user's id, the service's name, or anyone.
 func (c Caller) Name() string {
-	if c.isUser() {
+	switch {
+	case c.isUser():
 		return c.User.String()
+	case c.Service != "":
+		return "service:" + c.Service
 	}
-	return "service:" + c.Service
+	return "anyone"
 }
 
 // Authenticator names callers from request metadata. Errors: models.ErrUnauthenticated; models.ErrPermissionDenied for

@@ -106,7 +106,7 @@ func TestP8_InvalidUserInfoIsRefusedEvenBehindATrustedService(t *testing.T) {
 
 func TestS2_UserActsForThemselvesOnly(t *testing.T) {
 	t.Parallel()
-	open := identity.Access{Self: true, Role: identity.Reader}
+	open := identity.Access{Self: true, Roles: []identity.Role{identity.Reader}}
 	for _, named := range []string{"", ada, strings.ToUpper(ada)} {
 		subject, err := userCaller(t, ada).Resolve(open, named)
 		require.NoError(t, err, named)
@@ -122,14 +122,14 @@ func TestS2_UserActsForThemselvesOnly(t *testing.T) {
 func TestS2_UserMayNotCallServiceMethodsEvenForThemselves(t *testing.T) {
 	t.Parallel()
 	for _, named := range []string{"", ada, grace, "rubbish"} {
-		_, err := userCaller(t, ada).Resolve(identity.Access{Role: identity.Compliance}, named)
+		_, err := userCaller(t, ada).Resolve(identity.Access{Roles: []identity.Role{identity.Compliance}}, named)
 		require.ErrorIs(t, err, models.ErrPermissionDenied, named)
 	}
 }
 
 func TestP7_NamedUserNeverWinsOverTheVerifiedOne(t *testing.T) {
 	t.Parallel()
-	access := identity.Access{Self: true, Role: identity.Writer}
+	access := identity.Access{Self: true, Roles: []identity.Role{identity.Writer}}
 	// Every spelling of another user ends in an error or in the caller's own id.
 	for _, named := range []string{grace, strings.ToUpper(grace), "{" + grace + "}", "urn:uuid:" + grace, strings.ReplaceAll(grace, "-", "")} {
 		subject, err := userCaller(t, ada).Resolve(access, named)
@@ -146,7 +146,7 @@ func TestS3_ServiceNeedsTheRoleOfTheMethod(t *testing.T) {
 	for _, needed := range roles[:3] {
 		for _, held := range roles {
 			caller := identity.Caller{Service: "feed", Roles: []identity.Role{held}}
-			subject, err := caller.Resolve(identity.Access{Self: true, Role: needed}, ada)
+			subject, err := caller.Resolve(identity.Access{Self: true, Roles: []identity.Role{needed}}, ada)
 			if held == needed || held == identity.Admin {
 				require.NoError(t, err, "%s calls a method for %s", held, needed)
 				require.Equal(t, identity.Subject{User: id(t, ada), Actor: models.ServiceActor}, subject)
@@ -159,14 +159,14 @@ func TestS3_ServiceNeedsTheRoleOfTheMethod(t *testing.T) {
 
 func TestS3_ServiceWithoutRolesMayNothing(t *testing.T) {
 	t.Parallel()
-	_, err := identity.Caller{Service: "stray"}.Resolve(identity.Access{Self: true, Role: identity.Reader}, ada)
+	_, err := identity.Caller{Service: "stray"}.Resolve(identity.Access{Self: true, Roles: []identity.Role{identity.Reader}}, ada)
 	require.ErrorIs(t, err, models.ErrPermissionDenied)
 }
 
 func TestS3_ServiceMustNameTheUser(t *testing.T) {
 	t.Parallel()
 	caller := identity.Caller{Service: "feed", Roles: []identity.Role{identity.Reader}}
-	subject, err := caller.Resolve(identity.Access{Self: true, Role: identity.Reader}, "")
+	subject, err := caller.Resolve(identity.Access{Self: true, Roles: []identity.Role{identity.Reader}}, "")
 	require.NoError(t, err, "reported with the other fields (S8)")
 	require.Zero(t, subject.User)
 	require.Len(t, subject.Violations, 1)
@@ -179,7 +179,7 @@ func TestS4_ServiceCannotNameAUserInAnotherSpelling(t *testing.T) {
 	for _, named := range []string{
 		"{" + ada + "}", "urn:uuid:" + ada, strings.ReplaceAll(ada, "-", ""), " " + ada, "00000000-0000-0000-0000-000000000000", "me",
 	} {
-		subject, err := caller.Resolve(identity.Access{Self: true, Role: identity.Reader}, named)
+		subject, err := caller.Resolve(identity.Access{Self: true, Roles: []identity.Role{identity.Reader}}, named)
 		require.NoError(t, err, "the request's own rule reports it")
 		require.Zero(t, subject.User, named)
 	}
@@ -188,7 +188,7 @@ func TestS4_ServiceCannotNameAUserInAnotherSpelling(t *testing.T) {
 func TestS4_UserIDsAreLowerCaseOut(t *testing.T) {
 	t.Parallel()
 	caller := identity.Caller{Service: "feed", Roles: []identity.Role{identity.Reader}}
-	subject, err := caller.Resolve(identity.Access{Role: identity.Reader}, strings.ToUpper(ada))
+	subject, err := caller.Resolve(identity.Access{Roles: []identity.Role{identity.Reader}}, strings.ToUpper(ada))
 	require.NoError(t, err)
 	require.Equal(t, ada, subject.User.String())
 }

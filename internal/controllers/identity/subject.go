@@ -8,10 +8,12 @@ import (
 
 // Access says who may call a method, beside admins.
 type Access struct {
+	// Anyone: without credentials.
+	Anyone bool
 	// Self: an end user, for themselves.
 	Self bool
-	// Role a service needs.
-	Role Role
+	// Roles of which a service needs one.
+	Roles []Role
 }
 
 // Subject is whom a call is about, and for whom it acts.
@@ -30,7 +32,7 @@ func (c Caller) Resolve(access Access, userID string) (Subject, error) {
 	if c.isUser() {
 		return c.resolveSelf(access, userID)
 	}
-	if !c.has(access.Role) {
+	if !c.hasOneOf(access.Roles) {
 		return Subject{}, models.ErrPermissionDenied
 	}
 	if userID == "" {
@@ -41,6 +43,17 @@ func (c Caller) Resolve(access Access, userID string) (Subject, error) {
 		return Subject{}, nil //nolint:nilerr // the request's own rule for user_id reports it
 	}
 	return Subject{User: named, Actor: models.ServiceActor}, nil
+}
+
+// ResolveNobody is Resolve for methods about no user. Errors: models.ErrPermissionDenied.
+func (c Caller) ResolveNobody(access Access) (Subject, error) {
+	switch {
+	case c.isUser() && access.Self:
+		return Subject{User: c.User, Actor: models.UserActor(c.User)}, nil
+	case !c.isUser() && c.hasOneOf(access.Roles):
+		return Subject{Actor: models.ServiceActor}, nil
+	}
+	return Subject{}, models.ErrPermissionDenied
 }
 
 func (c Caller) resolveSelf(access Access, userID string) (Subject, error) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/controllers/rest"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/test/testkit"
@@ -61,6 +63,9 @@ func sensitive() map[string][]proto.Message {
 		},
 		"GetWatchProgress":      {&profilev1.GetWatchProgressRequest{VideoId: secret(22)}},
 		"BatchGetWatchProgress": {&profilev1.BatchGetWatchProgressRequest{VideoIds: []string{secret(23)}}},
+		"GetVideoStats":         {&profilev1.GetVideoStatsRequest{VideoId: secret(24)}},
+		"BatchGetVideoStats":    {&profilev1.BatchGetVideoStatsRequest{VideoIds: []string{secret(25)}}},
+		"BatchGetVideos":        {&profilev1.BatchGetVideosRequest{VideoIds: []string{secret(26)}}},
 		"ListWatchHistory":      {&profilev1.ListWatchHistoryRequest{PageToken: secret(19)}},
 		"PurgeUserData": {
 			&profilev1.PurgeUserDataRequest{Reason: secret(20)}, &profilev1.PurgeUserDataRequest{Reason: strings.Repeat(canary, 50), IdempotencyKey: secret(21)},
@@ -94,6 +99,17 @@ func requireNoCanary(t *testing.T, s *testkit.Service, refusals []error) {
 	}
 }
 
+// headersOf are metadata pairs by their names in HTTP.
+func headersOf(pairs []string) (headers []string) {
+	for i, text := range pairs {
+		if name, known := headerNames[text]; known && i%2 == 0 {
+			text = name
+		}
+		headers = append(headers, text)
+	}
+	return headers
+}
+
 // sendSensitive returns the errors of every RPC as every identity.
 func sendSensitive(t *testing.T, s *testkit.Service) (refusals []error, calls int) {
 	t.Helper()
@@ -107,6 +123,17 @@ func sendSensitive(t *testing.T, s *testkit.Service) (refusals []error, calls in
 				calls++
 				if err := call(t, s, m, req, pairs); err != nil {
 					refusals = append(refusals, err)
+				}
+				route := rest.Routes()[routeOf(m)]
+				path, body, possible := inREST(t, route, proto.Clone(req))
+				if !possible {
+					continue
+				}
+				calls++
+				answer := ask(t, s, route.Verb, path, body, headersOf(pairs)...)
+				if answer.problem.Instance != "" {
+					said := strings.ReplaceAll(answer.body, answer.problem.Instance, "") // the caller's own path
+					refusals = append(refusals, status.Error(codes.Unknown, said))
 				}
 			}
 		}

@@ -98,6 +98,7 @@ func announce(out io.Writer, conf *confpb.Bootstrap, broker *Broker, seeded bool
 		say(out, "broker: %s", broker.Addr)
 	}
 	say(out, "grpc:   %s", s.App.Listeners.GRPC.Addr())
+	say(out, "rest:   http://%s/api/v1", s.App.Listeners.HTTP.Addr())
 	say(out, "admin:  %s", s.App.Listeners.Admin.Addr())
 	say(out, "topic:  %s, catalog events from %s", conf.GetMessaging().GetPubsub().GetTopicId(), conf.GetMessaging().GetCatalogInbox().GetTopicId())
 	say(out, "\nTry:\n  curl -s http://%s/readyz", s.App.Listeners.Admin.Addr())

@@ -32,8 +32,8 @@ type App struct {
 
 // NewApp runs the servers together. On a stop signal it turns not ready, stops accepting, lets running
 // calls finish within the drain time, and only then returns.
-func NewApp(conf *confpb.Bootstrap, log *slog.Logger, l Listeners, g *kgrpc.Server, admin *Admin, probe *health.Server) *App {
-	return newApp(conf.GetServer().GetTimeouts().GetDrain().AsDuration(), log, l, g, admin, probe)
+func NewApp(conf *confpb.Bootstrap, log *slog.Logger, l Listeners, g *kgrpc.Server, r *REST, admin *Admin, probe *health.Server) *App {
+	return newApp(conf.GetServer().GetTimeouts().GetDrain().AsDuration(), log, l, []transport.Server{g, r}, admin, probe)
 }
 
 // Task is a background worker of a process of its own. Start blocks until Stop and then returns nil; an error
@@ -42,21 +42,26 @@ type Task transport.Server
 
 // NewTaskApp runs a task beside the admin listener. On a stop signal the task gets grace to finish.
 func NewTaskApp(grace Grace, log *slog.Logger, l Listeners, task Task, admin *Admin, probe *health.Server) *App {
-	return newApp(time.Duration(grace), log, l, task, admin, probe)
+	return newApp(time.Duration(grace), log, l, []transport.Server{task}, admin, probe)
 }
 
 // Grace is how long a stopping task may take.
 type Grace time.Duration
 
-func newApp(drain time.Duration, log *slog.Logger, l Listeners, work transport.Server, admin *Admin, probe *health.Server) *App {
+func newApp(drain time.Duration, log *slog.Logger, l Listeners, work []transport.Server, admin *Admin, probe *health.Server) *App {
 	shareLogger.Do(func() { kratoslog.SetLogger(observability.KratosLogger(log)) })
-	working := draining{work, make(chan struct{})}
+	last := lasting{Admin: admin}
+	var all []transport.Server
+	for _, server := range work {
+		working := draining{server, make(chan struct{})}
+		all, last.drained = append(all, working), append(last.drained, working.done)
+	}
 	return &App{
 		Listeners: l,
 		log:       log,
 		App: kratos.New(
 			kratos.Name("profile"),
-			kratos.Server(working, lasting{admin, working.done}),
+			kratos.Server(append(all, last)...),
 			kratos.StopTimeout(drain),
 			kratos.BeforeStop(func(context.Context) error {
 				probe.Shutdown()
@@ -89,14 +94,16 @@ func (d draining) Stop(ctx context.Context) error {
 // lasting answers probes, which must see "not ready", until the calls have been drained.
 type lasting struct {
 	*Admin
-	drained <-chan struct{}
+	drained []<-chan struct{}
 }
 
 // Stop implements transport.Server.
 func (l lasting) Stop(ctx context.Context) error {
-	select {
-	case <-l.drained:
-	case <-ctx.Done():
+	for _, done := range l.drained {
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
 	defer cancel()

@@ -1,4 +1,4 @@
-// Package servers runs the service's listeners: gRPC for callers, and an admin listener for health and
+// Package servers runs the service's listeners: gRPC and REST for callers, and an admin listener for health and
 // metrics that is never public.
 package servers
 
@@ -22,7 +22,7 @@ import (
 )
 
 // ProviderSet provides the API server: listeners, servers and the app.
-var ProviderSet = wire.NewSet(Listen, NewGRPC, NewAdmin, NewApp, health.NewServer)
+var ProviderSet = wire.NewSet(Listen, NewGRPC, NewREST, NewAdmin, NewApp, health.NewServer)
 
 // TaskProviderSet provides the app around a Task.
 var TaskProviderSet = wire.NewSet(ListenAdmin, NewAdmin, NewTaskApp, health.NewServer)
@@ -38,8 +38,8 @@ const (
 	streamWorkers        = 256
 )
 
-// Listeners are the open sockets of the process. GRPC is nil in a task.
-type Listeners struct{ GRPC, Admin net.Listener }
+// Listeners are the open sockets of the process. GRPC and HTTP are nil in a task.
+type Listeners struct{ GRPC, HTTP, Admin net.Listener }
 
 // addr is where the process is reached: the admin listener in a task.
 func (l Listeners) addr() string {
@@ -50,7 +50,7 @@ func (l Listeners) addr() string {
 }
 
 func (l Listeners) close() {
-	for _, listener := range []net.Listener{l.GRPC, l.Admin} {
+	for _, listener := range []net.Listener{l.GRPC, l.HTTP, l.Admin} {
 		if listener != nil {
 			_ = listener.Close()
 		}
@@ -61,9 +61,10 @@ func (l Listeners) close() {
 // closeAll is safe after the servers closed them.
 func Listen(ctx context.Context, conf *confpb.Bootstrap) (l Listeners, closeAll func(), err error) {
 	l.GRPC, err = listen(ctx, "grpc", conf.GetServer().GetGrpc().GetAddr())
-	admin, adminErr := listen(ctx, "admin", conf.GetServer().GetAdmin().GetAddr())
-	l.Admin = admin
-	if err = errors.Join(err, adminErr); err != nil {
+	var httpErr, adminErr error
+	l.HTTP, httpErr = listen(ctx, "http", conf.GetServer().GetHttp().GetAddr())
+	l.Admin, adminErr = listen(ctx, "admin", conf.GetServer().GetAdmin().GetAddr())
+	if err = errors.Join(err, httpErr, adminErr); err != nil {
 		l.close()
 		return Listeners{}, nil, err
 	}

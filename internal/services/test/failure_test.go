@@ -247,12 +247,12 @@ func operations(t *testing.T) map[string]operation {
 			return second(services.NewVideoProjectionService(b.store()).ListByIDs(t.Context(), []models.VideoID{failVideo}))
 		}},
 		"BatchGetStats": {[]step{readStats}, func(b broken, _ services.Observer) error {
-			return second(services.NewVideoStatsService(b.store()).BatchGet(t.Context(), []models.VideoID{failVideo}))
+			return second(services.NewVideoStatsService(b.store(), cache.Uncached(b.store())).BatchGet(t.Context(), []models.VideoID{failVideo}))
 		}},
 		"VerifyStats": {[]step{{"VideoStats.Drift", func(b broken, err error) *gomock.Call {
 			return b.stats.EXPECT().Drift(gomock.Any()).Return(nil, err)
 		}}}, func(b broken, _ services.Observer) error {
-			return second(services.NewVideoStatsService(b.store()).Verify(t.Context()))
+			return second(services.NewVideoStatsService(b.store(), cache.Uncached(b.store())).Verify(t.Context()))
 		}},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
@@ -130,9 +131,9 @@ func (v viewing) row(t testing.TB) po.WatchLog {
 
 func (v viewing) stats(t testing.TB) po.VideoStats {
 	t.Helper()
-	stats, err := v.s.Stats.BatchGet(t.Context(), []models.VideoID{v.video})
+	stats, err := cache.Uncached(v.s.Store).BatchGetStats(t.Context(), []models.VideoID{v.video})
 	require.NoError(t, err)
-	return stats[v.video]
+	return stats[0]
 }
 
 // entries is the user's history.

@@ -15,8 +15,10 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/vo"
 	"github.com/lingo-services/profile/test/testkit"
 )
 
@@ -438,10 +440,9 @@ func TestP23_VideoWithoutStatsAnswersZeros(t *testing.T) {
 	batch, err := l.BatchQueryFavorite(t.Context(), &profilev1.BatchQueryFavoriteRequest{VideoIds: []string{video.String()}, IncludeStats: true})
 	require.NoError(t, err)
 	require.Len(t, batch.GetSummaries(), 1)
-	service, err := s.Stats.BatchGet(t.Context(), []models.VideoID{video})
+	service, err := cache.Uncached(s.Store).BatchGetStats(t.Context(), []models.VideoID{video})
 	require.NoError(t, err)
-	require.Contains(t, service, video)
-	require.Zero(t, service[video])
+	require.Equal(t, []vo.VideoStats{{}}, service)
 	for name, stats := range map[string]*profilev1.VideoStats{
 		"BatchQueryFavorite":  batch.GetSummaries()[0].GetStats(),
 		"MutateFavorite":      l.mustMutate(t, remove).GetStats(),

@@ -402,13 +402,15 @@ func (x *Service) GetLogLevel() string {
 type Server struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Grpc  *Server_Listener       `protobuf:"bytes,1,opt,name=grpc,proto3" json:"grpc,omitempty"`
-	// Reserved for REST.
+	// REST and nothing else.
 	Http *Server_Listener `protobuf:"bytes,2,opt,name=http,proto3" json:"http,omitempty"`
 	// Metrics and health; never public.
 	Admin    *Server_Listener `protobuf:"bytes,3,opt,name=admin,proto3" json:"admin,omitempty"`
 	Timeouts *Server_Timeouts `protobuf:"bytes,4,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
 	// Server reflection on the gRPC listener.
 	Reflection bool `protobuf:"varint,5,opt,name=reflection,proto3" json:"reflection,omitempty"`
+	// Origins whose pages may call REST, such as https://app.example.org; none by default.
+	CorsOrigins []string `protobuf:"bytes,10,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
 	// Greatest request in bytes.
 	MaxRequestBytes int32 `protobuf:"varint,6,opt,name=max_request_bytes,json=maxRequestBytes,proto3" json:"max_request_bytes,omitempty"`
 	unknownFields   protoimpl.UnknownFields
@@ -478,6 +480,13 @@ func (x *Server) GetReflection() bool {
 		return x.Reflection
 	}
 	return false
+}
+
+func (x *Server) GetCorsOrigins() []string {
+	if x != nil {
+		return x.CorsOrigins
+	}
+	return nil
 }
 
 func (x *Server) GetMaxRequestBytes() int32 {
@@ -2031,7 +2040,7 @@ const file_conf_proto_rawDesc = "" +
 	"\aService\x128\n" +
 	"\venvironment\x18\x01 \x01(\tB\x16\xbaH\x13r\x11R\x03devR\n" +
 	"productionR\venvironment\x12<\n" +
-	"\tlog_level\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\blogLevel\"\x91\x05\n" +
+	"\tlog_level\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\blogLevel\"\xd3\x05\n" +
 	"\x06Server\x129\n" +
 	"\x04grpc\x18\x01 \x01(\v2\x1d.profile.conf.Server.ListenerB\x06\xbaH\x03\xc8\x01\x01R\x04grpc\x129\n" +
 	"\x04http\x18\x02 \x01(\v2\x1d.profile.conf.Server.ListenerB\x06\xbaH\x03\xc8\x01\x01R\x04http\x12;\n" +
@@ -2039,7 +2048,9 @@ const file_conf_proto_rawDesc = "" +
 	"\btimeouts\x18\x04 \x01(\v2\x1d.profile.conf.Server.TimeoutsB\x06\xbaH\x03\xc8\x01\x01R\btimeouts\x12\x1e\n" +
 	"\n" +
 	"reflection\x18\x05 \x01(\bR\n" +
-	"reflection\x129\n" +
+	"reflection\x12@\n" +
+	"\fcors_origins\x18\n" +
+	" \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\"\x15r\x132\x11^https?://[^/*]+$R\vcorsOrigins\x129\n" +
 	"\x11max_request_bytes\x18\x06 \x01(\x05B\r\xbaH\n" +
 	"\x1a\b\x18\x80\x80\x80\x02(\x80\bR\x0fmaxRequestBytes\x1a'\n" +
 	"\bListener\x12\x1b\n" +

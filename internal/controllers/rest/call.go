@@ -1,0 +1,154 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+)
+
+// A request that cannot be read is called all the same, undecodable, so that credentials and authorisation are checked
+// before it is said what is wrong with it (S87). What is wrong travels from grpc-gateway's decoders to the call as an
+// unknown field of the message: nothing else is common to them.
+const faultField = protowire.MaxValidNumber
+
+func fault(message proto.Message, problems []Violation) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	list, err := json.Marshal(append(faults(message), problems...))
+	if err != nil {
+		return fmt.Errorf("encode violations: %w", err)
+	}
+	wire := protowire.AppendTag(nil, faultField, protowire.BytesType)
+	message.ProtoReflect().SetUnknown(protowire.AppendBytes(wire, list))
+	return nil
+}
+
+func faults(message proto.Message) (problems []Violation) {
+	wire := message.ProtoReflect().GetUnknown()
+	if _, _, n := protowire.ConsumeTag(wire); n > 0 {
+		list, _ := protowire.ConsumeBytes(wire[n:])
+		_ = json.Unmarshal(list, &problems) // written by fault
+	}
+	return problems
+}
+
+// unreadableError has all violations of a request that its caller was allowed to make.
+type unreadableError struct{ problems []Violation }
+
+func (unreadableError) Error() string { return "the request cannot be read" }
+
+// call implements grpc.UnaryClientInterceptor: it sets what the route fixes, and sends what cannot be read as that.
+func call(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	message, _ := req.(proto.Message)
+	problems := faults(message)
+	if r, ok := req.(*profilev1.MutateFavoriteRequest); ok {
+		pattern, _ := runtime.HTTPPathPattern(ctx)
+		problems = append(problems, fix(r, verbOf(ctx), pattern)...)
+	}
+	if len(problems) == 0 {
+		return invoke(ctx, method, req, reply, conn, opts...)
+	}
+	err := invoke(ctx, method, req, reply, conn, append(opts, grpc.ForceCodec(undecodable{}))...)
+	if status.Code(err) != codes.InvalidArgument {
+		return err
+	}
+	return unreadableError{problems}
+}
+
+// undecodable sends what no message can be read from.
+type undecodable struct{}
+
+func (undecodable) Marshal(any) ([]byte, error) { return []byte{0xff}, nil }
+func (undecodable) Unmarshal([]byte, any) error { return errors.New("no answer is expected") }
+func (undecodable) Name() string                { return "proto" }
+
+type verbKey struct{}
+
+func withVerb(ctx context.Context, verb string) context.Context {
+	return context.WithValue(ctx, verbKey{}, verb)
+}
+
+func verbOf(ctx context.Context) string {
+	verb, _ := ctx.Value(verbKey{}).(string)
+	return verb
+}
+
+// codec is the JSON of bodies.
+type codec struct{ runtime.JSONPb }
+
+func newCodec() *codec {
+	return &codec{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}}}
+}
+
+// NewDecoder implements runtime.Marshaler.
+func (*codec) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		body, err := io.ReadAll(r)
+		if err != nil || len(body) == 0 {
+			return errors.Join(err, io.EOF)
+		}
+		message, ok := v.(proto.Message)
+		if !ok {
+			return fmt.Errorf("%T is not a message", v)
+		}
+		switch req := v.(type) {
+		case *profilev1.UpdateProfileRequest:
+			return fault(message, patchProfile(body, req))
+		case *profilev1.UpdatePreferencesRequest:
+			return fault(message, patchPreferences(body, req))
+		}
+		return fault(message, decode(body, message))
+	})
+}
+
+// query reads the parameters of requests without a body.
+type query struct{ runtime.DefaultQueryParser }
+
+// Parse implements runtime.QueryParameterParser.
+func (q query) Parse(message proto.Message, values url.Values, filter *utilities.DoubleArray) error {
+	var problems []Violation
+	for _, name := range sortedKeys(values) {
+		field := parameter(message.ProtoReflect().Descriptor(), name)
+		switch {
+		case field == nil:
+			problems = append(problems, Violation{join("", name), "is not a known parameter"})
+		case len(values[name]) > 1 && !field.IsList():
+			problems = append(problems, Violation{name, "must be sent once"})
+		case q.DefaultQueryParser.Parse(message, url.Values{name: values[name]}, filter) != nil:
+			problems = append(problems, Violation{name, "must be " + kindOf(field)})
+		}
+	}
+	return fault(message, problems)
+}
+
+// parameter finds a field by its path; nil when there is none, or when it has no value of its own.
+func parameter(d protoreflect.MessageDescriptor, path string) protoreflect.FieldDescriptor {
+	name, rest, nested := strings.Cut(path, ".")
+	field := fieldOf(d, name)
+	switch {
+	case field == nil, nested && field.Message() == nil:
+		return nil
+	case nested:
+		return parameter(field.Message(), rest)
+	case field.Message() != nil && field.Message().FullName() != "google.protobuf.Timestamp":
+		return nil
+	}
+	return field
+}

@@ -1,0 +1,272 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/rs/cors"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/models"
+)
+
+// Options of the handler.
+type Options struct {
+	// MaxBodyBytes is the greatest body; a longer one is 413.
+	MaxBodyBytes int64
+	// Origins are those of other sites whose pages may call, such as https://app.example.org; none by default.
+	Origins []string
+}
+
+// Interceptor is what the connection given to New needs.
+func Interceptor() grpc.DialOption { return grpc.WithChainUnaryInterceptor(call) }
+
+// New serves the routes of the contract over conn, which has Interceptor. ctx ends what it waits for.
+func New(ctx context.Context, conn *grpc.ClientConn, log *slog.Logger, opts Options) (http.Handler, error) {
+	// This option is not of a mux but of the process, and is read without a lock.
+	parseQueries.Do(func() { runtime.NewServeMux(runtime.SetQueryParameterParser(query{})) })
+	e := &edge{routes: Routes(), log: log, opts: opts}
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, newCodec()),
+		runtime.WithIncomingHeaderMatcher(incomingHeader),
+		runtime.WithOutgoingHeaderMatcher(outgoingHeader),
+		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithErrorHandler(e.failed),
+		runtime.WithRoutingErrorHandler(e.unrouted),
+		runtime.WithForwardResponseOption(answered),
+		runtime.WithDisableHTTPMethodOverride(),
+		runtime.WithDisablePathLengthFallback(),
+	)
+	if err := profilev1.RegisterProfileServiceHandler(ctx, mux, conn); err != nil {
+		return nil, fmt.Errorf("register routes: %w", err)
+	}
+	compressed, err := gzhttp.NewWrapper()
+	if err != nil {
+		return nil, fmt.Errorf("prepare compression: %w", err)
+	}
+	return e.guarded(compressed(e.crossOrigin(e.checked(mux)))), nil
+}
+
+var parseQueries sync.Once
+
+type edge struct {
+	routes []Route
+	log    *slog.Logger
+	opts   Options
+}
+
+var requestIDs = regexp.MustCompile(`^[!-~]{1,128}$`)
+
+// guarded sets what every answer has, and turns a panic into a problem.
+func (e *edge) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer e.recovered(w, r)
+		id := r.Header.Get(headerRequestID)
+		if !requestIDs.MatchString(id) {
+			id = uuid.NewString()
+		}
+		r.Header.Set(headerRequestID, id)
+		w.Header().Set(headerRequestID, id)
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		r.Header.Del("Grpc-Timeout") // grpc-gateway would obey it
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recovered is deferred.
+func (e *edge) recovered(w http.ResponseWriter, r *http.Request) {
+	if recover() == nil {
+		return
+	}
+	// The panic's value may hold request data; its place is enough.
+	e.log.ErrorContext(r.Context(), "panic", "stack", string(debug.Stack()))
+	problem, _ := problemOf(models.ErrInternal, same)
+	problem.write(w, r)
+}
+
+// crossOrigin lets pages of the allowed origins call.
+func (e *edge) crossOrigin(next http.Handler) http.Handler {
+	if len(e.opts.Origins) == 0 {
+		return next
+	}
+	allowed := []string{"Content-Type"}
+	for name := range incoming {
+		allowed = append(allowed, name)
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: e.opts.Origins,
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
+		AllowedHeaders: allowed,
+		ExposedHeaders: []string{"ETag", "Idempotency-Replayed", "RateLimit", "RateLimit-Policy", "Retry-After", headerRequestID},
+		MaxAge:         600,
+	}).Handler(next)
+}
+
+// checked refuses what HTTP itself says is wrong, and reads the body.
+func (e *edge) checked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		verbs := allowed(e.routes, r.URL.Path)
+		switch {
+		case len(verbs) > 0 && r.Method == http.MethodOptions:
+			w.Header().Set("Allow", strings.Join(verbs, ", "))
+			w.WriteHeader(http.StatusNoContent)
+			return
+		case len(verbs) > 0 && !acceptsJSON(r.Header.Values("Accept")):
+			plain(http.StatusNotAcceptable, "answers are application/json").write(w, r)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.opts.MaxBodyBytes))
+		var tooLong *http.MaxBytesError
+		switch {
+		case errors.As(err, &tooLong):
+			plain(http.StatusRequestEntityTooLarge, fmt.Sprintf("a body has at most %d bytes", e.opts.MaxBodyBytes)).write(w, r)
+			return
+		case err != nil:
+			plain(http.StatusBadRequest, "the body ended early").write(w, r)
+			return
+		case len(body) > 0 && !isJSON(r):
+			w.Header().Set("Accept", "application/json")
+			plain(http.StatusUnsupportedMediaType, "bodies are application/json, or application/merge-patch+json with PATCH").write(w, r)
+			return
+		}
+		verb := r.Method
+		if verb == http.MethodHead {
+			verb = http.MethodGet
+		}
+		r = r.WithContext(withVerb(r.Context(), verb))
+		r.Method, r.Body = verb, io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isJSON(r *http.Request) bool {
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := params["charset"]
+	return err == nil && r.Header.Get("Content-Encoding") == "" && (charset == "" || strings.EqualFold(charset, "utf-8")) &&
+		(kind == "application/json" || kind == "application/merge-patch+json" && r.Method == http.MethodPatch)
+}
+
+// acceptsJSON reports whether a list of media ranges admits application/json; none admits everything.
+func acceptsJSON(ranges []string) bool {
+	list := strings.TrimSpace(strings.Join(ranges, ","))
+	if list == "" {
+		return true
+	}
+	for item := range strings.SplitSeq(list, ",") {
+		kind, params, err := mime.ParseMediaType(strings.TrimSpace(item))
+		if err != nil || strings.Trim(params["q"], "0.") == "" && params["q"] != "" {
+			continue
+		}
+		if kind == "*/*" || kind == "application/*" || kind == "application/json" || kind == contentTypeProblem {
+			return true
+		}
+	}
+	return false
+}
+
+// unrouted implements runtime.RoutingErrorHandlerFunc.
+func (e *edge) unrouted(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
+	if code == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", strings.Join(allowed(e.routes, r.URL.Path), ", "))
+	}
+	plain(code, "").write(w, r)
+}
+
+// failed implements runtime.ErrorHandlerFunc.
+func (e *edge) failed(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	var unreadable unreadableError
+	if errors.As(err, &unreadable) {
+		entry := models.ReasonInvalidArgument.Entry()
+		Problem{
+			Type: ProblemType(models.ReasonInvalidArgument), Title: entry.Title, Status: entry.HTTPStatus,
+			Reason: string(models.ReasonInvalidArgument), Errors: unreadable.problems,
+		}.write(w, r)
+		return
+	}
+	var routing *runtime.HTTPStatusError
+	if errors.As(err, &routing) {
+		plain(routing.HTTPStatus, "").write(w, r)
+		return
+	}
+	if md, ok := runtime.ServerMetadataFromContext(ctx); ok {
+		for key, values := range md.HeaderMD {
+			if name, passes := outgoingHeader(key); passes {
+				w.Header()[name] = values
+			}
+		}
+	}
+	problem, retryAfter := problemOf(err, e.fieldOf(r))
+	if retryAfter > 0 {
+		w.Header().Set("Retry-After", seconds(retryAfter))
+	}
+	problem.write(w, r)
+}
+
+// fieldOf turns the name of a field or header in gRPC into the one that the request has in REST: a patch is the
+// resource itself.
+func (e *edge) fieldOf(r *http.Request) func(string) string {
+	prefix := ""
+	if r.Method == http.MethodPatch {
+		prefix = "profile."
+		if strings.HasSuffix(r.URL.Path, "/preferences") {
+			prefix = "preferences."
+		}
+	}
+	return func(name string) string {
+		if prefix != "" && name == "update_mask" {
+			return ""
+		}
+		return headerOf(strings.TrimPrefix(name, prefix))
+	}
+}
+
+func same(name string) string { return name }
+
+// answered sets the status of successes that have no content, and lets caches keep what is the same for everybody.
+func answered(ctx context.Context, w http.ResponseWriter, message proto.Message) error {
+	code := http.StatusOK
+	if method, _ := runtime.RPCMethod(ctx); public[method] {
+		tag, err := contentTag(message)
+		if err != nil {
+			return err
+		}
+		w.Header().Set("Cache-Control", publicCaching)
+		w.Header().Set("ETag", tag)
+		asked, _ := metadata.FromOutgoingContext(ctx)
+		if models.ETagMatches(strings.Join(asked.Get("x-md-if-none-match"), ","), tag) {
+			code = http.StatusNotModified
+		}
+	}
+	switch m := message.(type) {
+	case interface{ GetNotModified() bool }: // grpc-gateway wraps answers of which it sends a part
+		if m.GetNotModified() {
+			code = http.StatusNotModified
+		}
+	case *profilev1.MutateFavoriteResponse:
+		if verbOf(ctx) == http.MethodDelete && !m.GetChanged() && m.GetReason() == profilev1.OutcomeReason_OUTCOME_REASON_UNSPECIFIED {
+			code = http.StatusNoContent
+		}
+	}
+	if code != http.StatusOK {
+		w.Header().Del("Content-Type")
+		w.WriteHeader(code)
+	}
+	return nil
+}
