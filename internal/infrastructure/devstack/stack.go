@@ -105,8 +105,7 @@ func announce(out io.Writer, conf *confpb.Bootstrap, broker *Broker, seeded bool
 	say(out, "  go tool -modfile=tools/go.mod grpcurl -plaintext -H 'x-apigateway-api-userinfo: %s' %s profile.v1.ProfileService/GetProfile",
 		UserInfo(SeedUsers[0].ID), s.App.Listeners.GRPC.Addr())
 	if token != "" {
-		say(out, "  go tool -modfile=tools/go.mod grpcurl -plaintext -H \"authorization: Bearer %s\" %s profile.v1.ProfileService/GetProfile",
-			token, s.App.Listeners.GRPC.Addr())
+		say(out, "  curl -s -H \"authorization: Bearer %s\" http://%s/api/v1/user/me", token, s.App.Listeners.HTTP.Addr())
 	}
 	say(out, "  %s outbox status", profilectl)
 	say(out, "  PUBSUB_EMULATOR_HOST=%s .bin/profilectl events tail\n", broker.Addr)
