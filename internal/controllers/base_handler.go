@@ -1,6 +1,6 @@
 // Package controllers serves ProfileService: it authenticates, resolves the subject, decodes, calls a
-// service interface and encodes. Order of checks (S87): credentials, authorisation, validation, then what
-// services check in their transaction.
+// service interface and encodes. Order of checks (S87): credentials, authorisation, validation, rate limits, then
+// what services check in their transaction.
 package controllers
 
 import (

@@ -94,7 +94,8 @@ func TestEnvExampleHasEveryKeyOnce(t *testing.T) {
 
 	conf, err := config.Load("", env)
 	require.NoError(t, err)
-	require.NoError(t, config.Validate(conf))
+	require.EqualError(t, config.Validate(conf),
+		"configuration: cursor.keys[0]: a key of the repository is refused in production; openssl rand -hex 32 makes a good one", "and nothing else is wrong")
 
 	known := config.Variables()
 	var wanted, found []string
@@ -126,7 +127,7 @@ func TestConfigurationsOfTheIdentityPageAreValid(t *testing.T) {
 	require.Len(t, blocks, 2)
 	for _, block := range blocks {
 		conf, err := config.LoadText("docs/identity.md", []byte(block[1]), config.Environment{
-			"DATABASE_URL=postgres://127.0.0.1/profile", "PROFILE_CURSOR_KEYS=0123456789abcdef",
+			"DATABASE_URL=postgres://127.0.0.1/profile", "PROFILE_CURSOR_KEYS=0123456789abcdefghijklmnopqrstuv",
 		})
 		require.NoError(t, err)
 		require.NoError(t, config.Validate(conf))

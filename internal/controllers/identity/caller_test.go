@@ -149,7 +149,7 @@ func TestS3_ServiceNeedsTheRoleOfTheMethod(t *testing.T) {
 			subject, err := caller.Resolve(identity.Access{Self: true, Roles: []identity.Role{needed}}, ada)
 			if held == needed || held == identity.Admin {
 				require.NoError(t, err, "%s calls a method for %s", held, needed)
-				require.Equal(t, identity.Subject{User: id(t, ada), Actor: models.ServiceActor}, subject)
+				require.Equal(t, identity.Subject{User: id(t, ada), Actor: models.ServiceActor, Service: "feed"}, subject)
 				continue
 			}
 			require.ErrorIs(t, err, models.ErrPermissionDenied, "%s calls a method for %s", held, needed)

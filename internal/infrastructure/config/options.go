@@ -12,6 +12,7 @@ import (
 	"github.com/lingo-services/profile/internal/controllers"
 	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/controllers/dto"
+	"github.com/lingo-services/profile/internal/controllers/limits"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/servers"
 	"github.com/lingo-services/profile/internal/models"
@@ -27,7 +28,7 @@ import (
 
 // ProviderSet turns the configuration into what each layer asks for.
 var ProviderSet = wire.NewSet(
-	Postgres, Messaging, TxOptions, ServiceOptions, Admission, PageTokens, Timeouts, Authenticator, DecoderOptions, EnableAPI, InboxGeneration, Cache,
+	Postgres, Messaging, TxOptions, ServiceOptions, Admission, PageTokens, Timeouts, Authenticator, DecoderOptions, EnableAPI, InboxGeneration, Cache, Limits,
 )
 
 // Postgres is the database part.
@@ -109,6 +110,19 @@ func Admission(c *confpb.Bootstrap) admission.Settings {
 	s := admission.Settings{Enabled: a.GetEnabled(), Reads: gate(a.GetReads()), Updates: gate(a.GetUpdates()), Shared: gate(a.GetShared())}
 	if !c.GetCoalescing().GetEnabled() {
 		s.Shared = s.Updates // each of them needs a connection then
+	}
+	return s
+}
+
+// Limits are the quotas of callers.
+func Limits(c *confpb.Bootstrap) limits.Settings {
+	l := c.GetLimits()
+	s := limits.Settings{
+		FavoritesPerSecond: l.GetFavoritesPerSecond(), FavoritesPerDay: l.GetFavoritesPerDay(), UpdatesPerDay: l.GetUpdatesPerDay(),
+		ProgressPerSecond: l.GetProgressPerSecond(), ServicePerSecond: l.GetServicePerSecond(), Services: map[string]int64{},
+	}
+	for _, service := range l.GetServices() {
+		s.Services[service.GetName()] = service.GetPerSecond()
 	}
 	return s
 }

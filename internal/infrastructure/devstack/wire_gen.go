@@ -12,12 +12,14 @@ import (
 	"github.com/lingo-services/profile/internal/controllers"
 	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/controllers/dto"
+	"github.com/lingo-services/profile/internal/controllers/limits"
 	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
 	"github.com/lingo-services/profile/internal/infrastructure/pubsub"
+	"github.com/lingo-services/profile/internal/infrastructure/ratelimit"
 	"github.com/lingo-services/profile/internal/infrastructure/servers"
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
@@ -37,7 +39,11 @@ import (
 // NewService wires the API server with its services reachable, for seeding and tests. The same providers
 // as cmd/grpc; the caller calls cleanup after the app has stopped.
 func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*Service, func(), error) {
-	listeners, cleanup, err := servers.Listen(ctx, conf)
+	secure, err := servers.NewSecure(conf, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	listeners, cleanup, err := servers.Listen(ctx, conf, secure)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,21 +71,32 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		cleanup()
 		return nil, nil, err
 	}
-	data_Postgres := config.Postgres(conf)
-	pool, cleanup3, err := postgres.NewPool(ctx, data_Postgres)
+	limitsSettings := config.Limits(conf)
+	limiter, cleanup3, err := ratelimit.New(conf)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
+	limitMetrics := observability.NewLimitMetrics(metrics)
+	limitsLimits := limits.NewLimits(limitsSettings, limiter, limitMetrics)
+	data_Postgres := config.Postgres(conf)
+	pool, cleanup4, err := postgres.NewPool(ctx, data_Postgres)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	txOptions := config.TxOptions(data_Postgres)
-	notifier, cleanup4 := postgres.NewNotifier(pool)
+	notifier, cleanup5 := postgres.NewNotifier(pool)
 	store := repositories.NewStore(pool, txOptions, notifier)
 	newID := services.NewEventID()
 	servicesOptions := config.ServiceOptions(conf)
 	profileService := services.NewProfileService(store, metrics, newID, servicesOptions)
 	codec, err := config.PageTokens(conf)
 	if err != nil {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
@@ -87,8 +104,9 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		return nil, nil, err
 	}
 	cacheMetrics := observability.NewCacheMetrics(metrics)
-	servicesCache, cleanup5, err := cache.New(conf, pool, log, cacheMetrics)
+	servicesCache, cleanup6, err := cache.New(conf, pool, log, cacheMetrics)
 	if err != nil {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
@@ -102,11 +120,12 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	watchHistoryService := services.NewWatchHistoryService(store, codec, metrics, newID, servicesOptions)
 	videoProjectionService := services.NewVideoProjectionService(store)
 	videoStatsService := services.NewVideoStatsService(store, favorites)
-	profileHandler := controllers.NewProfileHandler(decoder, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
+	profileHandler := controllers.NewProfileHandler(decoder, limitsLimits, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
 	server := health.NewServer()
 	grpcServer := servers.NewGRPC(conf, listeners, baseHandler, profileHandler, server)
-	rest, cleanup6, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
+	rest, cleanup7, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
 	if err != nil {
+		cleanup6()
 		cleanup5()
 		cleanup4()
 		cleanup3()
@@ -129,6 +148,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		Stats:       videoStatsService,
 	}
 	return service, func() {
+		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()
