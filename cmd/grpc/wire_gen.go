@@ -36,7 +36,11 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	if err != nil {
 		return nil, nil, err
 	}
-	authenticator := config.Authenticator(conf)
+	authenticator, cleanup2, err := config.Authenticator(conf, log)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	settings := config.Admission(conf)
 	metrics := observability.NewMetrics()
 	admissionMetrics := observability.NewAdmissionMetrics(metrics)
@@ -45,38 +49,43 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	enabled := config.EnableAPI(conf, log)
 	baseHandler, err := controllers.NewBaseHandler(authenticator, doors, timeouts, enabled, log, metrics)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	options := config.DecoderOptions(conf)
 	decoder, err := dto.NewDecoder(options)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	limitsSettings := config.Limits(conf)
-	limiter, cleanup2, err := ratelimit.New(conf)
+	limiter, cleanup3, err := ratelimit.New(conf)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	limitMetrics := observability.NewLimitMetrics(metrics)
 	limitsLimits := limits.NewLimits(limitsSettings, limiter, limitMetrics)
 	data_Postgres := config.Postgres(conf)
-	pool, cleanup3, err := postgres.NewPool(ctx, data_Postgres)
+	pool, cleanup4, err := postgres.NewPool(ctx, data_Postgres)
 	if err != nil {
+		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	txOptions := config.TxOptions(data_Postgres)
-	notifier, cleanup4 := postgres.NewNotifier(pool)
+	notifier, cleanup5 := postgres.NewNotifier(pool)
 	store := repositories.NewStore(pool, txOptions, notifier)
 	newID := services.NewEventID()
 	servicesOptions := config.ServiceOptions(conf)
 	profileService := services.NewProfileService(store, metrics, newID, servicesOptions)
 	codec, err := config.PageTokens(conf)
 	if err != nil {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
@@ -84,8 +93,9 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 		return nil, nil, err
 	}
 	cacheMetrics := observability.NewCacheMetrics(metrics)
-	servicesCache, cleanup5, err := cache.New(conf, pool, log, cacheMetrics)
+	servicesCache, cleanup6, err := cache.New(conf, pool, log, cacheMetrics)
 	if err != nil {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
@@ -102,8 +112,9 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	profileHandler := controllers.NewProfileHandler(decoder, limitsLimits, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
 	server := health.NewServer()
 	grpcServer := servers.NewGRPC(conf, listeners, baseHandler, profileHandler, server)
-	rest, cleanup6, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
+	rest, cleanup7, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
 	if err != nil {
+		cleanup6()
 		cleanup5()
 		cleanup4()
 		cleanup3()
@@ -114,6 +125,7 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	admin := servers.NewAdmin(listeners, pool, server, metrics)
 	app := servers.NewApp(conf, log, listeners, grpcServer, rest, admin, server)
 	return app, func() {
+		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()

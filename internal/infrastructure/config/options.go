@@ -12,7 +12,6 @@ import (
 	"github.com/lingo-services/profile/internal/controllers"
 	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/controllers/dto"
-	"github.com/lingo-services/profile/internal/controllers/identity"
 	"github.com/lingo-services/profile/internal/controllers/limits"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/servers"
@@ -152,22 +151,6 @@ func EnableAPI(c *confpb.Bootstrap, log *slog.Logger) controllers.Enabled {
 // DecoderOptions relax input rules in development.
 func DecoderOptions(c *confpb.Bootstrap) dto.Options {
 	return dto.Options{AllowHTTPAvatars: c.GetService().GetEnvironment() == "dev"}
-}
-
-// Authenticator is the identity mode.
-func Authenticator(c *confpb.Bootstrap) identity.Authenticator {
-	if !c.GetAuth().GetInsecureDev() {
-		return identity.DenyAll{}
-	}
-	var known []identity.Service
-	for _, s := range c.GetAuth().GetDevServices() {
-		roles := make([]identity.Role, len(s.GetRoles()))
-		for i, r := range s.GetRoles() {
-			roles[i] = identity.Role(r)
-		}
-		known = append(known, identity.Service{Name: s.GetName(), Token: s.GetToken(), Roles: roles})
-	}
-	return identity.NewInsecureDev(known)
 }
 
 // CatalogInboxProviderSet is what the consumer of catalog events asks for besides.

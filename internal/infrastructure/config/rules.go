@@ -9,6 +9,9 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 )
 
+// production is the environment that refuses insecure settings.
+const production = "production"
+
 // checkTogether returns what is wrong between fields: insecure identity off loopback, and everything the
 // production environment refuses (platform.md section 3).
 func checkTogether(conf *confpb.Bootstrap) []error {
@@ -25,6 +28,7 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 	} else if len(conf.GetAuth().GetDevServices()) > 0 {
 		problems = append(problems, errors.New("auth.dev_services: only with auth.insecure_dev"))
 	}
+	problems = append(problems, checkAuth(conf.GetAuth())...)
 	problems = append(problems, checkConnections(conf)...)
 	problems = append(problems, checkMessaging(conf.GetMessaging())...)
 	problems = append(problems, checkTLS(conf.GetServer().GetTls())...)
@@ -33,7 +37,7 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 		problems = append(problems, errors.New("cache.redis_url: is required by cache.backend redis"))
 	}
 	problems = append(problems, checkLimits(conf)...)
-	if conf.GetService().GetEnvironment() == "production" {
+	if conf.GetService().GetEnvironment() == production {
 		problems = append(problems, checkProduction(conf)...)
 	}
 	return problems

@@ -47,7 +47,11 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	if err != nil {
 		return nil, nil, err
 	}
-	authenticator := config.Authenticator(conf)
+	authenticator, cleanup2, err := config.Authenticator(conf, log)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	settings := config.Admission(conf)
 	metrics := observability.NewMetrics()
 	admissionMetrics := observability.NewAdmissionMetrics(metrics)
@@ -56,38 +60,43 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	enabled := config.EnableAPI(conf, log)
 	baseHandler, err := controllers.NewBaseHandler(authenticator, doors, timeouts, enabled, log, metrics)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	options := config.DecoderOptions(conf)
 	decoder, err := dto.NewDecoder(options)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	limitsSettings := config.Limits(conf)
-	limiter, cleanup2, err := ratelimit.New(conf)
+	limiter, cleanup3, err := ratelimit.New(conf)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	limitMetrics := observability.NewLimitMetrics(metrics)
 	limitsLimits := limits.NewLimits(limitsSettings, limiter, limitMetrics)
 	data_Postgres := config.Postgres(conf)
-	pool, cleanup3, err := postgres.NewPool(ctx, data_Postgres)
+	pool, cleanup4, err := postgres.NewPool(ctx, data_Postgres)
 	if err != nil {
+		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	txOptions := config.TxOptions(data_Postgres)
-	notifier, cleanup4 := postgres.NewNotifier(pool)
+	notifier, cleanup5 := postgres.NewNotifier(pool)
 	store := repositories.NewStore(pool, txOptions, notifier)
 	newID := services.NewEventID()
 	servicesOptions := config.ServiceOptions(conf)
 	profileService := services.NewProfileService(store, metrics, newID, servicesOptions)
 	codec, err := config.PageTokens(conf)
 	if err != nil {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
@@ -95,8 +104,9 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		return nil, nil, err
 	}
 	cacheMetrics := observability.NewCacheMetrics(metrics)
-	servicesCache, cleanup5, err := cache.New(conf, pool, log, cacheMetrics)
+	servicesCache, cleanup6, err := cache.New(conf, pool, log, cacheMetrics)
 	if err != nil {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
@@ -113,8 +123,9 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	profileHandler := controllers.NewProfileHandler(decoder, limitsLimits, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
 	server := health.NewServer()
 	grpcServer := servers.NewGRPC(conf, listeners, baseHandler, profileHandler, server)
-	rest, cleanup6, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
+	rest, cleanup7, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
 	if err != nil {
+		cleanup6()
 		cleanup5()
 		cleanup4()
 		cleanup3()
@@ -126,6 +137,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	app := servers.NewApp(conf, log, listeners, grpcServer, rest, admin, server)
 	service := &Service{
 		App:         app,
+		Admin:       admin,
 		Pool:        pool,
 		Store:       store,
 		Metrics:     metrics,
@@ -136,6 +148,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		Stats:       videoStatsService,
 	}
 	return service, func() {
+		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()

@@ -27,6 +27,10 @@ const (
 func inProduction(c *confpb.Bootstrap) {
 	c.Service.Environment = "production"
 	c.Auth.InsecureDev, c.Auth.DevServices = false, nil
+	c.Auth.Mode = "direct"
+	c.Auth.Issuers = []*confpb.Auth_Issuer{
+		{Issuer: "https://users.example.com", Principals: "users", Audiences: []string{"profile"}, Hs256Secret: "0123456789abcdef0123456789abcdef"},
+	}
 	c.Server.Reflection = false
 	c.Cursor.Keys = []string{"0123456789abcdef0123456789abcdef"}
 }

@@ -569,12 +569,23 @@ func (x *Data) GetPostgres() *Data_Postgres {
 
 type Auth struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Trust x-apigateway-api-userinfo from any peer. Loopback listeners only.
+	// Trust x-apigateway-api-userinfo from any peer. Loopback listeners only; with a mode, bearer tokens are verified all
+	// the same.
 	InsecureDev bool `protobuf:"varint,1,opt,name=insecure_dev,json=insecureDev,proto3" json:"insecure_dev,omitempty"`
 	// Services that may call with `authorization: Bearer <token>`; only with insecure_dev.
-	DevServices   []*Auth_DevService `protobuf:"bytes,2,rep,name=dev_services,json=devServices,proto3" json:"dev_services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DevServices []*Auth_DevService `protobuf:"bytes,2,rep,name=dev_services,json=devServices,proto3" json:"dev_services,omitempty"`
+	// Empty authenticates nobody. `gateway`: services come with a token, and the user info header is believed from trusted
+	// gateways. `direct`: users come with a token too. `platform_verified`: like gateway behind Cloud Run, which removes
+	// the signatures it has checked; refused elsewhere.
+	Mode    string         `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	Issuers []*Auth_Issuer `protobuf:"bytes,4,rep,name=issuers,proto3" json:"issuers,omitempty"`
+	// E-mail addresses of the service accounts that may name the user they call for; byte by byte.
+	TrustedGateways []string               `protobuf:"bytes,5,rep,name=trusted_gateways,json=trustedGateways,proto3" json:"trusted_gateways,omitempty"`
+	Services        []*Auth_ServiceAccount `protobuf:"bytes,6,rep,name=services,proto3" json:"services,omitempty"`
+	// How far ahead a token may expire.
+	MaxTokenLifetime *durationpb.Duration `protobuf:"bytes,7,opt,name=max_token_lifetime,json=maxTokenLifetime,proto3" json:"max_token_lifetime,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Auth) Reset() {
@@ -617,6 +628,41 @@ func (x *Auth) GetInsecureDev() bool {
 func (x *Auth) GetDevServices() []*Auth_DevService {
 	if x != nil {
 		return x.DevServices
+	}
+	return nil
+}
+
+func (x *Auth) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Auth) GetIssuers() []*Auth_Issuer {
+	if x != nil {
+		return x.Issuers
+	}
+	return nil
+}
+
+func (x *Auth) GetTrustedGateways() []string {
+	if x != nil {
+		return x.TrustedGateways
+	}
+	return nil
+}
+
+func (x *Auth) GetServices() []*Auth_ServiceAccount {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *Auth) GetMaxTokenLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.MaxTokenLifetime
 	}
 	return nil
 }
@@ -1656,6 +1702,178 @@ func (x *Auth_DevService) GetRoles() []string {
 	return nil
 }
 
+// Issuer of tokens.
+type Auth_Issuer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The iss claim, byte by byte. Without any of the four places of keys it is the address below which
+	// `.well-known/openid-configuration` names them.
+	Issuer string `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Whom its tokens name: `services`, by a verified e-mail address, or `users`.
+	Principals string `protobuf:"bytes,2,opt,name=principals,proto3" json:"principals,omitempty"`
+	// All that the aud claim may hold; one of them it must.
+	Audiences []string `protobuf:"bytes,3,rep,name=audiences,proto3" json:"audiences,omitempty"`
+	// Where its JSON Web Key Set is: an address, a file, or here. At most one of these and hs256_secret.
+	JwksUrl  string `protobuf:"bytes,4,opt,name=jwks_url,json=jwksUrl,proto3" json:"jwks_url,omitempty"`
+	JwksFile string `protobuf:"bytes,5,opt,name=jwks_file,json=jwksFile,proto3" json:"jwks_file,omitempty"`
+	Jwks     string `protobuf:"bytes,6,opt,name=jwks,proto3" json:"jwks,omitempty"`
+	// Shared with an issuer of users' tokens that signs with HS256; 32 characters or more.
+	Hs256Secret string `protobuf:"bytes,7,opt,name=hs256_secret,json=hs256Secret,proto3" json:"hs256_secret,omitempty"`
+	// The claim with the user's id; empty is sub.
+	UserClaim string `protobuf:"bytes,8,opt,name=user_claim,json=userClaim,proto3" json:"user_claim,omitempty"`
+	// `uuid`, also when empty: the claim is the user's id. `name_based`: the id is the version 5 UUID of the claim in
+	// the namespace that is the version 5 UUID of the issuer as a URL.
+	UserIdFrom    string `protobuf:"bytes,9,opt,name=user_id_from,json=userIdFrom,proto3" json:"user_id_from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Auth_Issuer) Reset() {
+	*x = Auth_Issuer{}
+	mi := &file_conf_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Auth_Issuer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Auth_Issuer) ProtoMessage() {}
+
+func (x *Auth_Issuer) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Auth_Issuer.ProtoReflect.Descriptor instead.
+func (*Auth_Issuer) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{6, 1}
+}
+
+func (x *Auth_Issuer) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetPrincipals() string {
+	if x != nil {
+		return x.Principals
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetAudiences() []string {
+	if x != nil {
+		return x.Audiences
+	}
+	return nil
+}
+
+func (x *Auth_Issuer) GetJwksUrl() string {
+	if x != nil {
+		return x.JwksUrl
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetJwksFile() string {
+	if x != nil {
+		return x.JwksFile
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetJwks() string {
+	if x != nil {
+		return x.Jwks
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetHs256Secret() string {
+	if x != nil {
+		return x.Hs256Secret
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetUserClaim() string {
+	if x != nil {
+		return x.UserClaim
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetUserIdFrom() string {
+	if x != nil {
+		return x.UserIdFrom
+	}
+	return ""
+}
+
+// ServiceAccount may call for itself.
+type Auth_ServiceAccount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Compared byte by byte.
+	Email         string   `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	Roles         []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Auth_ServiceAccount) Reset() {
+	*x = Auth_ServiceAccount{}
+	mi := &file_conf_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Auth_ServiceAccount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Auth_ServiceAccount) ProtoMessage() {}
+
+func (x *Auth_ServiceAccount) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Auth_ServiceAccount.ProtoReflect.Descriptor instead.
+func (*Auth_ServiceAccount) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{6, 2}
+}
+
+func (x *Auth_ServiceAccount) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *Auth_ServiceAccount) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
 type Messaging_Pubsub struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProjectId string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
@@ -1672,7 +1890,7 @@ type Messaging_Pubsub struct {
 
 func (x *Messaging_Pubsub) Reset() {
 	*x = Messaging_Pubsub{}
-	mi := &file_conf_proto_msgTypes[22]
+	mi := &file_conf_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1902,7 @@ func (x *Messaging_Pubsub) String() string {
 func (*Messaging_Pubsub) ProtoMessage() {}
 
 func (x *Messaging_Pubsub) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[22]
+	mi := &file_conf_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +1981,7 @@ type Messaging_Outbox struct {
 
 func (x *Messaging_Outbox) Reset() {
 	*x = Messaging_Outbox{}
-	mi := &file_conf_proto_msgTypes[23]
+	mi := &file_conf_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1775,7 +1993,7 @@ func (x *Messaging_Outbox) String() string {
 func (*Messaging_Outbox) ProtoMessage() {}
 
 func (x *Messaging_Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[23]
+	mi := &file_conf_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2119,7 @@ type Messaging_CatalogInbox struct {
 
 func (x *Messaging_CatalogInbox) Reset() {
 	*x = Messaging_CatalogInbox{}
-	mi := &file_conf_proto_msgTypes[24]
+	mi := &file_conf_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2131,7 @@ func (x *Messaging_CatalogInbox) String() string {
 func (*Messaging_CatalogInbox) ProtoMessage() {}
 
 func (x *Messaging_CatalogInbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[24]
+	mi := &file_conf_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +2220,7 @@ type Limits_Service struct {
 
 func (x *Limits_Service) Reset() {
 	*x = Limits_Service{}
-	mi := &file_conf_proto_msgTypes[25]
+	mi := &file_conf_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2232,7 @@ func (x *Limits_Service) String() string {
 func (*Limits_Service) ProtoMessage() {}
 
 func (x *Limits_Service) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[25]
+	mi := &file_conf_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2140,16 +2358,42 @@ const file_conf_proto_rawDesc = "" +
 	"\x11statement_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x062\x04\x10\xc0\x84=R\x10statementTimeout\x12J\n" +
 	"\flock_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x062\x04\x10\xc0\x84=R\vlockTimeout\x12,\n" +
 	"\fmax_attempts\x18\a \x01(\x05B\t\xbaH\x06\x1a\x04\x18\n" +
-	"(\x01R\vmaxAttempts\"\x80\x02\n" +
+	"(\x01R\vmaxAttempts\"\xa6\b\n" +
 	"\x04Auth\x12!\n" +
 	"\finsecure_dev\x18\x01 \x01(\bR\vinsecureDev\x12@\n" +
-	"\fdev_services\x18\x02 \x03(\v2\x1d.profile.conf.Auth.DevServiceR\vdevServices\x1a\x92\x01\n" +
+	"\fdev_services\x18\x02 \x03(\v2\x1d.profile.conf.Auth.DevServiceR\vdevServices\x12?\n" +
+	"\x04mode\x18\x03 \x01(\tB+\xbaH(r&R\x00R\agatewayR\x06directR\x11platform_verifiedR\x04mode\x123\n" +
+	"\aissuers\x18\x04 \x03(\v2\x19.profile.conf.Auth.IssuerR\aissuers\x127\n" +
+	"\x10trusted_gateways\x18\x05 \x03(\tB\f\xbaH\t\x92\x01\x06\"\x04r\x02\x10\x03R\x0ftrustedGateways\x12=\n" +
+	"\bservices\x18\x06 \x03(\v2!.profile.conf.Auth.ServiceAccountR\bservices\x12Y\n" +
+	"\x12max_token_lifetime\x18\a \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
+	"\"\x04\b\x80\xf5$2\x02\b<R\x10maxTokenLifetime\x1a\x92\x01\n" +
 	"\n" +
 	"DevService\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12 \n" +
 	"\x05token\x18\x02 \x01(\tB\n" +
 	"\xbaH\x04r\x02\x10\b\x80\x01\x01R\x05token\x12E\n" +
 	"\x05roles\x18\x03 \x03(\tB/\xbaH,\x92\x01)\b\x01\"%r#R\x06readerR\x06writerR\n" +
+	"complianceR\x05adminR\x05roles\x1a\xe2\x02\n" +
+	"\x06Issuer\x12\"\n" +
+	"\x06issuer\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x04R\x06issuer\x126\n" +
+	"\n" +
+	"principals\x18\x02 \x01(\tB\x16\xbaH\x13r\x11R\bservicesR\x05usersR\n" +
+	"principals\x12,\n" +
+	"\taudiences\x18\x03 \x03(\tB\x0e\xbaH\v\x92\x01\b\b\x01\"\x04r\x02\x10\x01R\taudiences\x12\x19\n" +
+	"\bjwks_url\x18\x04 \x01(\tR\ajwksUrl\x12\x1b\n" +
+	"\tjwks_file\x18\x05 \x01(\tR\bjwksFile\x12\x12\n" +
+	"\x04jwks\x18\x06 \x01(\tR\x04jwks\x12&\n" +
+	"\fhs256_secret\x18\a \x01(\tB\x03\x80\x01\x01R\vhs256Secret\x12\x1d\n" +
+	"\n" +
+	"user_claim\x18\b \x01(\tR\tuserClaim\x12;\n" +
+	"\fuser_id_from\x18\t \x01(\tB\x19\xbaH\x16r\x14R\x00R\x04uuidR\n" +
+	"name_basedR\n" +
+	"userIdFrom\x1av\n" +
+	"\x0eServiceAccount\x12\x1d\n" +
+	"\x05email\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x03R\x05email\x12E\n" +
+	"\x05roles\x18\x02 \x03(\tB/\xbaH,\x92\x01)\b\x01\"%r#R\x06readerR\x06writerR\n" +
 	"complianceR\x05adminR\x05roles\"\xb9\f\n" +
 	"\tMessaging\x12>\n" +
 	"\x06pubsub\x18\x01 \x01(\v2\x1e.profile.conf.Messaging.PubsubB\x06\xbaH\x03\xc8\x01\x01R\x06pubsub\x12Q\n" +
@@ -2260,7 +2504,7 @@ func file_conf_proto_rawDescGZIP() []byte {
 	return file_conf_proto_rawDescData
 }
 
-var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_conf_proto_goTypes = []any{
 	(*Bootstrap)(nil),              // 0: profile.conf.Bootstrap
 	(*Admission)(nil),              // 1: profile.conf.Admission
@@ -2284,11 +2528,13 @@ var file_conf_proto_goTypes = []any{
 	(*Server_TLS)(nil),             // 19: profile.conf.Server.TLS
 	(*Data_Postgres)(nil),          // 20: profile.conf.Data.Postgres
 	(*Auth_DevService)(nil),        // 21: profile.conf.Auth.DevService
-	(*Messaging_Pubsub)(nil),       // 22: profile.conf.Messaging.Pubsub
-	(*Messaging_Outbox)(nil),       // 23: profile.conf.Messaging.Outbox
-	(*Messaging_CatalogInbox)(nil), // 24: profile.conf.Messaging.CatalogInbox
-	(*Limits_Service)(nil),         // 25: profile.conf.Limits.Service
-	(*durationpb.Duration)(nil),    // 26: google.protobuf.Duration
+	(*Auth_Issuer)(nil),            // 22: profile.conf.Auth.Issuer
+	(*Auth_ServiceAccount)(nil),    // 23: profile.conf.Auth.ServiceAccount
+	(*Messaging_Pubsub)(nil),       // 24: profile.conf.Messaging.Pubsub
+	(*Messaging_Outbox)(nil),       // 25: profile.conf.Messaging.Outbox
+	(*Messaging_CatalogInbox)(nil), // 26: profile.conf.Messaging.CatalogInbox
+	(*Limits_Service)(nil),         // 27: profile.conf.Limits.Service
+	(*durationpb.Duration)(nil),    // 28: google.protobuf.Duration
 }
 var file_conf_proto_depIdxs = []int32{
 	3,  // 0: profile.conf.Bootstrap.service:type_name -> profile.conf.Service
@@ -2309,7 +2555,7 @@ var file_conf_proto_depIdxs = []int32{
 	16, // 15: profile.conf.Admission.reads:type_name -> profile.conf.Admission.Gate
 	16, // 16: profile.conf.Admission.updates:type_name -> profile.conf.Admission.Gate
 	16, // 17: profile.conf.Admission.shared:type_name -> profile.conf.Admission.Gate
-	26, // 18: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
+	28, // 18: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
 	17, // 19: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
 	17, // 20: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
 	17, // 21: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
@@ -2317,39 +2563,42 @@ var file_conf_proto_depIdxs = []int32{
 	19, // 23: profile.conf.Server.tls:type_name -> profile.conf.Server.TLS
 	20, // 24: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
 	21, // 25: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
-	22, // 26: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
-	24, // 27: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
-	23, // 28: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
-	26, // 29: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
-	26, // 30: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
-	26, // 31: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
-	26, // 32: profile.conf.Maintenance.session_retention:type_name -> google.protobuf.Duration
-	26, // 33: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
-	26, // 34: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
-	26, // 35: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
-	26, // 36: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
-	26, // 37: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
-	25, // 38: profile.conf.Limits.services:type_name -> profile.conf.Limits.Service
-	26, // 39: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
-	26, // 40: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
-	26, // 41: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
-	26, // 42: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
-	26, // 43: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
-	26, // 44: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
-	26, // 45: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
-	26, // 46: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
-	26, // 47: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
-	26, // 48: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
-	26, // 49: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
-	26, // 50: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
-	26, // 51: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
-	26, // 52: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
-	26, // 53: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	22, // 26: profile.conf.Auth.issuers:type_name -> profile.conf.Auth.Issuer
+	23, // 27: profile.conf.Auth.services:type_name -> profile.conf.Auth.ServiceAccount
+	28, // 28: profile.conf.Auth.max_token_lifetime:type_name -> google.protobuf.Duration
+	24, // 29: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
+	26, // 30: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
+	25, // 31: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
+	28, // 32: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
+	28, // 33: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
+	28, // 34: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
+	28, // 35: profile.conf.Maintenance.session_retention:type_name -> google.protobuf.Duration
+	28, // 36: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
+	28, // 37: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
+	28, // 38: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
+	28, // 39: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
+	28, // 40: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
+	27, // 41: profile.conf.Limits.services:type_name -> profile.conf.Limits.Service
+	28, // 42: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
+	28, // 43: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
+	28, // 44: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
+	28, // 45: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
+	28, // 46: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
+	28, // 47: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
+	28, // 48: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
+	28, // 49: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
+	28, // 50: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
+	28, // 51: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
+	28, // 52: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
+	28, // 53: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
+	28, // 54: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
+	28, // 55: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
+	28, // 56: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_conf_proto_init() }
@@ -2363,7 +2612,7 @@ func file_conf_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_conf_proto_rawDesc), len(file_conf_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
