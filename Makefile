@@ -133,6 +133,10 @@ bench-scale: $(BIN)/speed ## The same with 1 M users, 20 M likes and 20 M watch 
 bench-overload: $(BIN)/speed ## Cold start, three times the peak, database restarted and stopped, into docs/benchmarks/speed-overload.md
 	@exec $(BIN)/speed overload -out docs/benchmarks $(BENCH)
 
+.PHONY: bench-abuse
+bench-abuse: $(BIN)/speed ## Slow connections, huge bodies, rapid resets, a greedy user: what the others notice, into docs/benchmarks/speed-abuse.md
+	@exec $(BIN)/speed abuse -out docs/benchmarks $(BENCH)
+
 .PHONY: chaos
 ROUNDS ?= 3
 chaos: ## Break the event chain and prove that nothing is lost (ROUNDS=3 SEED=0 FAULT=name; REPORT=1: all rounds, into REPORT.md)

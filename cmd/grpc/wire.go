@@ -14,13 +14,14 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
+	"github.com/lingo-services/profile/internal/infrastructure/ratelimit"
 	"github.com/lingo-services/profile/internal/infrastructure/servers"
 	"github.com/lingo-services/profile/internal/services"
 )
 
 func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*servers.App, func(), error) {
 	panic(wire.Build(
-		config.ProviderSet, postgres.ProviderSet, observability.ProviderSet, cache.ProviderSet,
+		config.ProviderSet, postgres.ProviderSet, observability.ProviderSet, cache.ProviderSet, ratelimit.ProviderSet,
 		services.ProviderSet, controllers.ProviderSet, servers.ProviderSet,
 	))
 }

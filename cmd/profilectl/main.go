@@ -27,6 +27,6 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(devCommand(), migrateCommand(), rlsCommand(), statsCommand(), inboxCommand(), outboxCommand(), eventsCommand())
+	cmd.AddCommand(devCommand(), tokenCommand(), migrateCommand(), rlsCommand(), statsCommand(), inboxCommand(), outboxCommand(), eventsCommand())
 	return cmd
 }

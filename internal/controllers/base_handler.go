@@ -1,6 +1,6 @@
 // Package controllers serves ProfileService: it authenticates, resolves the subject, decodes, calls a
-// service interface and encodes. Order of checks (S87): credentials, authorisation, validation, then what
-// services check in their transaction.
+// service interface and encodes. Order of checks (S87): credentials, authorisation, validation, rate limits, then
+// what services check in their transaction.
 package controllers
 
 import (
@@ -107,7 +107,7 @@ func (b *BaseHandler) serve(ctx context.Context, req any, policy policy, handler
 		return subject, caller, nil, models.ErrMethodNotAvailable
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
-	if subject, caller, err = b.admit(md, req, policy.access); err != nil {
+	if subject, caller, err = b.admit(ctx, md, req, policy.access); err != nil {
 		return subject, caller, nil, err
 	}
 	leave, err := b.doors.Enter(ctx, policy.slots, subject.User)
@@ -123,11 +123,11 @@ func (b *BaseHandler) serve(ctx context.Context, req any, policy policy, handler
 }
 
 // admit says who calls, and for whom.
-func (b *BaseHandler) admit(md metadata.MD, req any, access identity.Access) (subject identity.Subject, caller identity.Caller, err error) {
+func (b *BaseHandler) admit(ctx context.Context, md metadata.MD, req any, access identity.Access) (subject identity.Subject, caller identity.Caller, err error) {
 	if access.Anyone {
 		return identity.Subject{Actor: models.ServiceActor}, identity.Caller{}, nil
 	}
-	if caller, err = b.auth.Authenticate(md); err != nil {
+	if caller, err = b.auth.Authenticate(ctx, md); err != nil {
 		return subject, caller, err
 	}
 	if r, names := req.(interface{ GetUserId() string }); names {
@@ -162,6 +162,10 @@ func (b *BaseHandler) report(ctx context.Context, method string, req any, caller
 		case models.KindUnavailable, models.KindDeadline:
 			level = slog.LevelWarn
 			attrs = append(attrs, slog.String("error", failure.Error()))
+		case models.KindUnauthenticated, models.KindDenied:
+			if cause := failure.Unwrap(); cause != nil {
+				attrs = append(attrs, slog.String("error", cause.Error()))
+			}
 		default:
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/controllers/dto"
 	"github.com/lingo-services/profile/internal/controllers/identity"
+	"github.com/lingo-services/profile/internal/controllers/limits"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/services"
 )
@@ -23,13 +24,16 @@ type ProfileHandler struct {
 	watch       services.WatchHistoryService
 	videos      services.VideoProjectionService
 	stats       services.VideoStatsService
+	limits      *limits.Limits
 }
 
 // NewProfileHandler serves the use-case groups.
-func NewProfileHandler(decoder *dto.Decoder, profiles services.ProfileService, engagements services.EngagementService, watch services.WatchHistoryService,
-	videos services.VideoProjectionService, stats services.VideoStatsService,
+func NewProfileHandler(decoder *dto.Decoder, limits *limits.Limits, profiles services.ProfileService, engagements services.EngagementService,
+	watch services.WatchHistoryService, videos services.VideoProjectionService, stats services.VideoStatsService,
 ) *ProfileHandler {
-	return &ProfileHandler{decoder: decoder, profiles: profiles, engagements: engagements, watch: watch, videos: videos, stats: stats}
+	return &ProfileHandler{
+		decoder: decoder, profiles: profiles, engagements: engagements, watch: watch, videos: videos, stats: stats, limits: limits,
+	}
 }
 
 // GetProfile implements profilev1.ProfileServiceServer.
@@ -75,6 +79,9 @@ func (h *ProfileHandler) UpdatePreferences(ctx context.Context, req *profilev1.U
 }
 
 func (h *ProfileHandler) update(ctx context.Context, call models.Call, cmd services.UpdateProfile) (*profilev1.Profile, *profilev1.PreferenceDelta, error) {
+	if err := h.limits.Take(ctx, limits.Updates, 1); err != nil {
+		return nil, nil, err
+	}
 	answer, err := h.profiles.Update(ctx, call, cmd)
 	if err != nil {
 		return nil, nil, err
@@ -95,6 +102,9 @@ func (h *ProfileHandler) update(ctx context.Context, call models.Call, cmd servi
 func (h *ProfileHandler) MutateFavorite(ctx context.Context, req *profilev1.MutateFavoriteRequest) (*profilev1.MutateFavoriteResponse, error) {
 	call, cmd, err := h.decoder.MutateFavorite(identity.SubjectFrom(ctx), headers(ctx), req)
 	if err != nil {
+		return nil, err
+	}
+	if err := h.limits.Take(ctx, limits.Favorites, 1); err != nil {
 		return nil, err
 	}
 	answer, err := h.engagements.Mutate(ctx, call, cmd)
@@ -134,6 +144,9 @@ func (h *ProfileHandler) ListFavorites(ctx context.Context, req *profilev1.ListF
 func (h *ProfileHandler) UpsertWatchProgress(ctx context.Context, req *profilev1.UpsertWatchProgressRequest) (*profilev1.UpsertWatchProgressResponse, error) {
 	call, report, err := h.decoder.UpsertWatchProgress(identity.SubjectFrom(ctx), headers(ctx), req)
 	if err != nil {
+		return nil, err
+	}
+	if err := h.limits.Take(ctx, limits.Progress, 1); err != nil {
 		return nil, err
 	}
 	answer, err := h.watch.Report(ctx, call, report)

@@ -51,6 +51,7 @@ const (
 	ReasonCancelled             Reason = "CANCELLED"
 	ReasonCounterOverflow       Reason = "COUNTER_OVERFLOW"
 	ReasonOverloaded            Reason = "OVERLOADED"
+	ReasonRateLimited           Reason = "RATE_LIMITED"
 )
 
 // Entry is everything the edges need to know about a reason.
@@ -87,6 +88,7 @@ var catalogue = map[Reason]Entry{
 	ReasonCancelled:             {KindCancelled, 499, false, "The caller gave up."},
 	ReasonCounterOverflow:       {KindInvalid, 400, false, "A total would become too large."},
 	ReasonOverloaded:            {KindExhausted, 429, true, "There is more to do than can be done in time; nothing was tried."},
+	ReasonRateLimited:           {KindExhausted, 429, true, "There were too many calls in too short a time; nothing was written."},
 }
 
 // Reasons lists every reason, in no particular order.
@@ -191,4 +193,5 @@ var (
 	ErrCancelled             = sentinel(ReasonCancelled)
 	ErrCounterOverflow       = sentinel(ReasonCounterOverflow)
 	ErrOverloaded            = sentinel(ReasonOverloaded)
+	ErrRateLimited           = sentinel(ReasonRateLimited)
 )

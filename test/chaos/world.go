@@ -271,7 +271,7 @@ func (w *world) close(ctx context.Context) {
 func (w *world) env(p *proxy) []string {
 	env := []string{
 		"DATABASE_URL=" + w.database.through(p, w.name), "PUBSUB_EMULATOR_HOST=" + w.wire.addr(), "GOOGLE_CLOUD_PROJECT=" + w.broker.project,
-		"PROFILE_CURSOR_KEYS=chaos-cursor-key-0001", "PROFILE_ADMIN_ADDR=127.0.0.1:0",
+		"PROFILE_CURSOR_KEYS=chaos-cursor-key-of-38-characters-0001", "PROFILE_ADMIN_ADDR=127.0.0.1:0",
 	}
 	if w.pooled {
 		env = append(env, "PROFILE_DATA_POSTGRES_QUERY_MODE=exec")

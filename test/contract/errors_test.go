@@ -227,6 +227,12 @@ var provocations = map[models.Reason]func(t *testing.T) error{
 		require.NoError(t, <-first)
 		return err
 	},
+	models.ReasonRateLimited: func(t *testing.T) error {
+		s, user := testkit.New(t, func(c *confpb.Bootstrap) { c.Limits.Backend, c.Limits.FavoritesPerSecond = "memory", 1 }), testkit.NewUser()
+		// All would be admitted only if they took a second each; more at a time of one user would be OVERLOADED.
+		errs := testkit.Together(50, func(int) error { return like(t, s, user, nil) })
+		return errs[slices.IndexFunc(errs, func(err error) bool { return err != nil })]
+	},
 	models.ReasonCounterOverflow: func(t *testing.T) error {
 		s, video := testkit.New(t), testkit.NewVideo()
 		s.DB.Exec(t, "INSERT INTO profile.video_stats (video_id, like_count) VALUES ($1, 9223372036854775807)", uuid.UUID(video))

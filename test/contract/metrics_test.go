@@ -124,7 +124,7 @@ func TestM133_WorkersShowWhatTheyDo(t *testing.T) {
 		for _, m := range series {
 			for _, label := range m.GetLabel() {
 				require.Contains(t, []string{
-					"event_type", "result", "kind", "budget", "reason", "state", "cache", "backend", "job", "what", "method", "code", "type", "action", "outcome", "doubt", "fault", "version", "quantile", "le",
+					"event_type", "result", "kind", "budget", "limit", "reason", "state", "cache", "backend", "job", "what", "method", "code", "type", "action", "outcome", "doubt", "fault", "version", "quantile", "le",
 				}, label.GetName(), name)
 				require.Error(t, uuid.Validate(label.GetValue()), "%s is labelled with the id of something", name)
 			}

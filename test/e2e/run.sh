@@ -31,6 +31,8 @@ admin=$(sed -n 's/^admin: *//p' "$work/out")
 # The printed line must work as it is.
 printed=$(grep -m1 'grpcurl -plaintext' "$work/out")
 bash -c "$printed" | grep -q '"displayName": "Ada"'
+printed=$(grep -m1 'curl -s -H "authorization: Bearer' "$work/out")
+bash -c "$printed" | grep -q '"Ada"'
 broker=$(sed -n 's/^broker: \([0-9.:]*\).*/\1/p' "$work/out")
 GRPC_ADDR=$grpc ADMIN_ADDR=$admin GRPCURL=.bin/grpcurl test/e2e/profile_flow_test.sh
 GRPC_ADDR=$grpc go run ./test/e2e/client

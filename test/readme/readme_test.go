@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config"
+	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+	"github.com/lingo-services/profile/internal/infrastructure/devissuer"
 	"github.com/lingo-services/profile/internal/infrastructure/devstack"
 	"github.com/lingo-services/profile/test/testkit"
 )
@@ -42,16 +44,20 @@ func TestGrpcurlCommandsOfTheREADMEWork(t *testing.T) {
 	document, err := os.ReadFile(root + "/README.md")
 	require.NoError(t, err)
 	commands := grpcurlCommands(string(document))
-	require.GreaterOrEqual(t, len(commands), 3)
-	service := testkit.New(t)
+	require.GreaterOrEqual(t, len(commands), 4)
+	state := t.TempDir()
+	issuer, err := devissuer.Open(state)
+	require.NoError(t, err)
+	service := testkit.New(t, func(c *confpb.Bootstrap) { issuer.Configure(c.GetAuth()) })
 	_, err = devstack.Seed(t.Context(), service.Service)
 	require.NoError(t, err)
 
 	for _, command := range commands {
 		require.Contains(t, command, address)
 		here := strings.ReplaceAll(command, address, service.App.Listeners.GRPC.Addr().String())
+		here = strings.ReplaceAll(here, ".bin/profilectl", "go run ./cmd/profilectl")
 		bash := exec.CommandContext(t.Context(), "bash", "-c", here)
-		bash.Dir = root
+		bash.Dir, bash.Env = root, append(os.Environ(), "PROFILE_STATE_DIR="+state)
 		var problems strings.Builder
 		bash.Stderr = &problems
 
@@ -88,7 +94,8 @@ func TestEnvExampleHasEveryKeyOnce(t *testing.T) {
 
 	conf, err := config.Load("", env)
 	require.NoError(t, err)
-	require.NoError(t, config.Validate(conf))
+	require.EqualError(t, config.Validate(conf),
+		"configuration: cursor.keys[0]: a key of the repository is refused in production; openssl rand -hex 32 makes a good one", "and nothing else is wrong")
 
 	known := config.Variables()
 	var wanted, found []string
@@ -108,4 +115,21 @@ func TestEnvTestIsNoServiceConfiguration(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load("", variables(t, root+"/configs/.env.test"))
 	require.NoError(t, err)
+}
+
+var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+
+func TestConfigurationsOfTheIdentityPageAreValid(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile(root + "/docs/identity.md")
+	require.NoError(t, err)
+	blocks := yamlBlock.FindAllStringSubmatch(string(document), -1)
+	require.Len(t, blocks, 2)
+	for _, block := range blocks {
+		conf, err := config.LoadText("docs/identity.md", []byte(block[1]), config.Environment{
+			"DATABASE_URL=postgres://127.0.0.1/profile", "PROFILE_CURSOR_KEYS=0123456789abcdefghijklmnopqrstuv",
+		})
+		require.NoError(t, err)
+		require.NoError(t, config.Validate(conf))
+	}
 }

@@ -59,6 +59,7 @@ func NewOn(t testing.TB, db *Database, configure ...func(*confpb.Bootstrap)) *Se
 	if mode := os.Getenv("PROFILE_TEST_QUERY_MODE"); mode != "" {
 		conf.Data.Postgres.QueryMode = mode
 	}
+	conf.Limits.Backend = "off" // tests make one user call as fast as they can
 	conf.Service.LogLevel = "debug"
 	// The machine is shared: tests are about results, and those about deadlines set their own.
 	relax(conf)

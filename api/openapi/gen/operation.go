@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -112,7 +111,7 @@ var securitySchemes = object{
 	"gateway": object{
 		"type": "apiKey", "in": "header", "name": "X-Apigateway-Api-Userinfo",
 		"description": "The end user, as an API gateway verified them: a JSON object in base64 or base64url with the user's UUID in sub. " +
-			"Only a gateway that is trusted may say it; from anybody else it is worth nothing.",
+			"Only a gateway that is trusted may say it, beside its own token in Authorization; from anybody else it is worth nothing.",
 	},
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -121,10 +122,17 @@ func answerHeaders(r rest.Route) object {
 	if accessOf(r).GetAnyone() {
 		headers["Cache-Control"] = ref("headers", "Cache-Control")
 	}
+	if limited(r) {
+		maps.Copy(headers, limitHeaders())
+	}
 	if fieldNamed(r.Method.Input(), "idempotency_key") {
 		headers["Idempotency-Replayed"] = ref("headers", "Idempotency-Replayed")
 	}
 	return headers
+}
+
+func limitHeaders() object {
+	return object{"RateLimit": ref("headers", "RateLimit"), "RateLimit-Policy": ref("headers", "RateLimit-Policy")}
 }
 
 var headers = object{
@@ -134,6 +142,8 @@ var headers = object{
 	"X-Request-Id":         answerHeader("That of the request, or a new one.", "0190d5a0-2222-7abc-8def-000000000001"),
 	"Retry-After":          answerHeader("Seconds after which the same request may succeed; absent when it cannot.", "1"),
 	"WWW-Authenticate":     answerHeader("Which credentials would serve.", `Bearer realm="profile"`),
+	"RateLimit":            answerHeader("Of operations that are limited: the calls that are left, and in how many seconds all are there again.", `"favorites";r=9;t=1`),
+	"RateLimit-Policy":     answerHeader("Of operations that are limited: the limits, in calls and seconds.", `"favorites";q=10;w=1`),
 	"Accept":               answerHeader("The media type to send.", jsonType),
 }
 

@@ -27,18 +27,23 @@ var everywhere = []models.Reason{
 // patch names no expected version, but has If-Match.
 var reasonsOf = map[protoreflect.Name][]models.Reason{
 	"GetProfile":        {models.ReasonProfileNotFound},
-	"UpdateProfile":     {models.ReasonPreconditionFailed, models.ReasonIdempotencyKeyReused, models.ReasonIdempotencyInProgress},
-	"UpdatePreferences": {models.ReasonPreconditionFailed, models.ReasonIdempotencyKeyReused, models.ReasonIdempotencyInProgress},
+	"UpdateProfile":     {models.ReasonRateLimited, models.ReasonPreconditionFailed, models.ReasonIdempotencyKeyReused, models.ReasonIdempotencyInProgress},
+	"UpdatePreferences": {models.ReasonRateLimited, models.ReasonPreconditionFailed, models.ReasonIdempotencyKeyReused, models.ReasonIdempotencyInProgress},
 	"MutateFavorite": {
-		models.ReasonVideoUnavailable, models.ReasonFavoriteLimitReached, models.ReasonOccurredAtInFuture,
+		models.ReasonRateLimited, models.ReasonVideoUnavailable, models.ReasonFavoriteLimitReached, models.ReasonOccurredAtInFuture,
 		models.ReasonIdempotencyKeyReused, models.ReasonIdempotencyInProgress,
 	},
 	"ListFavorites": {models.ReasonInvalidPageToken},
 	"UpsertWatchProgress": {
-		models.ReasonVideoUnavailable, models.ReasonOccurredAtInFuture, models.ReasonCounterOverflow,
+		models.ReasonRateLimited, models.ReasonVideoUnavailable, models.ReasonOccurredAtInFuture, models.ReasonCounterOverflow,
 		models.ReasonIdempotencyKeyReused, models.ReasonIdempotencyInProgress,
 	},
 	"ListWatchHistory": {models.ReasonInvalidPageToken},
+}
+
+// limited operations may be called only so often.
+func limited(r rest.Route) bool {
+	return slices.Contains(reasonsOf[r.Method.Name()], models.ReasonRateLimited)
 }
 
 // byHTTP are the statuses that HTTP itself gives, without a reason.
@@ -88,8 +93,12 @@ func problemAnswer(code int, reasons []models.Reason) object {
 	if retry {
 		headers["Retry-After"] = ref("headers", "Retry-After")
 	}
-	if code == http.StatusUnauthorized {
+	switch code {
+	case http.StatusUnauthorized:
 		headers["WWW-Authenticate"] = ref("headers", "WWW-Authenticate")
+	case http.StatusForbidden: // decided before any limit
+	default:
+		maps.Copy(headers, limitHeaders())
 	}
 	return object{
 		"description": strings.Join(lines, "\n"), "headers": headers,

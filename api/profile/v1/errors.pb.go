@@ -74,6 +74,9 @@ const (
 	// RESOURCE_EXHAUSTED, 429, retryable. More calls, or more of this user, than can be answered in time. Refused at
 	// once; nothing was tried. RetryInfo says when to come back.
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 21
+	// RESOURCE_EXHAUSTED, 429, retryable. The caller used up a limit of calls per second or per day. Nothing was written and
+	// nothing counted; RetryInfo says when a call will be admitted again.
+	ErrorReason_ERROR_REASON_RATE_LIMITED ErrorReason = 22
 )
 
 // Enum value maps for ErrorReason.
@@ -101,6 +104,7 @@ var (
 		19: "ERROR_REASON_CANCELLED",
 		20: "ERROR_REASON_COUNTER_OVERFLOW",
 		21: "ERROR_REASON_OVERLOADED",
+		22: "ERROR_REASON_RATE_LIMITED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":             0,
@@ -125,6 +129,7 @@ var (
 		"ERROR_REASON_CANCELLED":               19,
 		"ERROR_REASON_COUNTER_OVERFLOW":        20,
 		"ERROR_REASON_OVERLOADED":              21,
+		"ERROR_REASON_RATE_LIMITED":            22,
 	}
 )
 
@@ -160,7 +165,7 @@ var File_profile_v1_errors_proto protoreflect.FileDescriptor
 const file_profile_v1_errors_proto_rawDesc = "" +
 	"\n" +
 	"\x17profile/v1/errors.proto\x12\n" +
-	"profile.v1*\x9b\x06\n" +
+	"profile.v1*\xba\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12&\n" +
@@ -184,7 +189,8 @@ const file_profile_v1_errors_proto_rawDesc = "" +
 	"\x15ERROR_REASON_INTERNAL\x10\x12\x12\x1a\n" +
 	"\x16ERROR_REASON_CANCELLED\x10\x13\x12!\n" +
 	"\x1dERROR_REASON_COUNTER_OVERFLOW\x10\x14\x12\x1b\n" +
-	"\x17ERROR_REASON_OVERLOADED\x10\x15B<Z:github.com/lingo-services/profile/api/profile/v1;profilev1b\x06proto3"
+	"\x17ERROR_REASON_OVERLOADED\x10\x15\x12\x1d\n" +
+	"\x19ERROR_REASON_RATE_LIMITED\x10\x16B<Z:github.com/lingo-services/profile/api/profile/v1;profilev1b\x06proto3"
 
 var (
 	file_profile_v1_errors_proto_rawDescOnce sync.Once

@@ -51,7 +51,7 @@ func TestS1_CredentialsNameTheCaller(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			caller, err := authenticator().Authenticate(tc.md)
+			caller, err := authenticator().Authenticate(t.Context(), tc.md)
 			require.NoError(t, err)
 			require.Equal(t, tc.want, caller.Name())
 		})
@@ -80,7 +80,7 @@ func TestS1_MissingOrUntrustedCredentialsAreUnauthenticated(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			caller, err := authenticator().Authenticate(md)
+			caller, err := authenticator().Authenticate(t.Context(), md)
 			require.ErrorIs(t, err, models.ErrUnauthenticated)
 			require.Zero(t, caller)
 		})
@@ -90,7 +90,7 @@ func TestS1_MissingOrUntrustedCredentialsAreUnauthenticated(t *testing.T) {
 func TestS1_WithoutATrustedPeerNobodyIsAuthenticated(t *testing.T) {
 	t.Parallel()
 	for _, md := range []metadata.MD{nil, metadata.Pairs(userInfoKey, sub(`"`+ada+`"`)), metadata.Pairs(authKey, "Bearer "+token)} {
-		_, err := identity.DenyAll{}.Authenticate(md)
+		_, err := identity.DenyAll{}.Authenticate(t.Context(), md)
 		require.ErrorIs(t, err, models.ErrUnauthenticated)
 	}
 }
@@ -98,7 +98,7 @@ func TestS1_WithoutATrustedPeerNobodyIsAuthenticated(t *testing.T) {
 func TestP8_InvalidUserInfoIsRefusedEvenBehindATrustedService(t *testing.T) {
 	t.Parallel()
 	for _, header := range []string{"garbage", sub(`"not-a-uuid"`), raw("{}")} {
-		caller, err := authenticator().Authenticate(metadata.Pairs(authKey, "Bearer "+token, userInfoKey, header))
+		caller, err := authenticator().Authenticate(t.Context(), metadata.Pairs(authKey, "Bearer "+token, userInfoKey, header))
 		require.ErrorIs(t, err, models.ErrUnauthenticated, "it must not fall back to the service")
 		require.Zero(t, caller)
 	}
@@ -149,7 +149,7 @@ func TestS3_ServiceNeedsTheRoleOfTheMethod(t *testing.T) {
 			subject, err := caller.Resolve(identity.Access{Self: true, Roles: []identity.Role{needed}}, ada)
 			if held == needed || held == identity.Admin {
 				require.NoError(t, err, "%s calls a method for %s", held, needed)
-				require.Equal(t, identity.Subject{User: id(t, ada), Actor: models.ServiceActor}, subject)
+				require.Equal(t, identity.Subject{User: id(t, ada), Actor: models.ServiceActor, Service: "feed"}, subject)
 				continue
 			}
 			require.ErrorIs(t, err, models.ErrPermissionDenied, "%s calls a method for %s", held, needed)

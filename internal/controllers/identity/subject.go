@@ -20,6 +20,8 @@ type Access struct {
 type Subject struct {
 	User  models.UserID
 	Actor models.Actor
+	// Service is the name of the service that calls; empty for an end user.
+	Service string
 	// Violations are problems of the named user_id, to be reported with those of the other fields (S8).
 	Violations []models.Violation
 }
@@ -42,7 +44,7 @@ func (c Caller) Resolve(access Access, userID string) (Subject, error) {
 	if err != nil {
 		return Subject{}, nil //nolint:nilerr // the request's own rule for user_id reports it
 	}
-	return Subject{User: named, Actor: models.ServiceActor}, nil
+	return Subject{User: named, Actor: models.ServiceActor, Service: c.Service}, nil
 }
 
 // ResolveNobody is Resolve for methods about no user. Errors: models.ErrPermissionDenied.

@@ -16,26 +16,20 @@ import (
 // maxUserInfo bounds the header; real ones are under 2 KiB.
 const maxUserInfo = 8 << 10
 
-var errUserInfo = errors.New("not a user info header")
+var errUserInfo = errors.New("the user info header names no user")
 
-// userClaims name the user, in order of preference (S1).
+// userClaims name the user (S1).
 var userClaims = []string{"sub", "user_id", "uid"}
 
 // ParseUserInfo reads the value of x-apigateway-api-userinfo: a JSON object in base64 or base64url, padded
-// or not. The first present of sub, user_id and uid must be a UUID. Ambiguous input - repeated keys,
-// trailing data - is refused rather than interpreted.
+// or not. Whichever of sub, user_id and uid are present must be the same UUID. Ambiguous input - claims that differ,
+// repeated keys, trailing data - is refused rather than interpreted.
 func ParseUserInfo(header string) (models.UserID, error) {
-	if header == "" || len(header) > maxUserInfo {
-		return models.UserID{}, errUserInfo
-	}
-	document, err := decodeBase64(header)
+	claims, err := userInfoClaims(header)
 	if err != nil {
-		return models.UserID{}, errUserInfo
+		return models.UserID{}, err
 	}
-	claims, err := parseObject(document)
-	if err != nil {
-		return models.UserID{}, errUserInfo
-	}
+	var user models.UserID
 	for _, name := range userClaims {
 		raw, present := claims[name]
 		if !present {
@@ -45,9 +39,34 @@ func ParseUserInfo(header string) (models.UserID, error) {
 		if err := json.Unmarshal(raw, &text); err != nil {
 			return models.UserID{}, errUserInfo
 		}
-		return models.ParseUserID(text)
+		named, err := models.ParseUserID(text)
+		if err != nil {
+			return models.UserID{}, errUserInfo
+		}
+		if user != (models.UserID{}) && named != user {
+			return models.UserID{}, errUserInfo
+		}
+		user = named
 	}
-	return models.UserID{}, errUserInfo
+	if user == (models.UserID{}) {
+		return models.UserID{}, errUserInfo
+	}
+	return user, nil
+}
+
+func userInfoClaims(header string) (map[string]json.RawMessage, error) {
+	if header == "" || len(header) > maxUserInfo {
+		return nil, errUserInfo
+	}
+	document, err := decodeBase64(header)
+	if err != nil {
+		return nil, errUserInfo
+	}
+	claims, err := ParseObject(document)
+	if err != nil {
+		return nil, errUserInfo
+	}
+	return claims, nil
 }
 
 func decodeBase64(text string) ([]byte, error) {
@@ -58,8 +77,9 @@ func decodeBase64(text string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(text)
 }
 
-// parseObject decodes one JSON object without repeated keys and with nothing behind it.
-func parseObject(document []byte) (map[string]json.RawMessage, error) {
+// ParseObject decodes one JSON object without repeated keys, at its top level, and with nothing behind it. Its errors
+// hold nothing of the document.
+func ParseObject(document []byte) (map[string]json.RawMessage, error) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	if open, err := decoder.Token(); err != nil || open != json.Delim('{') {
 		return nil, errUserInfo

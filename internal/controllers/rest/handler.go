@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/google/uuid"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -38,10 +39,11 @@ func Interceptor() grpc.DialOption { return grpc.WithChainUnaryInterceptor(call)
 
 // New serves the routes of the contract over conn, which has Interceptor. ctx ends what it waits for.
 func New(ctx context.Context, conn *grpc.ClientConn, log *slog.Logger, opts Options) (http.Handler, error) {
+	// This option is not of a mux but of the process, and is read without a lock.
+	parseQueries.Do(func() { runtime.NewServeMux(runtime.SetQueryParameterParser(query{})) })
 	e := &edge{routes: Routes(), log: log, opts: opts}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newCodec()),
-		runtime.SetQueryParameterParser(query{}),
 		runtime.WithIncomingHeaderMatcher(incomingHeader),
 		runtime.WithOutgoingHeaderMatcher(outgoingHeader),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
@@ -60,6 +62,8 @@ func New(ctx context.Context, conn *grpc.ClientConn, log *slog.Logger, opts Opti
 	}
 	return e.guarded(compressed(e.crossOrigin(e.checked(mux)))), nil
 }
+
+var parseQueries sync.Once
 
 type edge struct {
 	routes []Route

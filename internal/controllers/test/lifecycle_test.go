@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -208,7 +209,9 @@ func TestStartFailsWhenAnAddressIsTaken(t *testing.T) {
 	conf := &confpb.Bootstrap{Server: &confpb.Server{
 		Grpc: &confpb.Server_Listener{Addr: "127.0.0.1:0"}, Admin: &confpb.Server_Listener{Addr: taken.Addr().String()},
 	}}
-	_, _, err = servers.Listen(t.Context(), conf)
+	secure, err := servers.NewSecure(conf, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	_, _, err = servers.Listen(t.Context(), conf, secure)
 	require.ErrorContains(t, err, "listen for admin")
 }
 

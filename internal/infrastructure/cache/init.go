@@ -10,6 +10,7 @@ import (
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
+	"github.com/lingo-services/profile/internal/infrastructure/redislink"
 	"github.com/lingo-services/profile/internal/services"
 )
 
@@ -31,9 +32,9 @@ func New(conf *confpb.Bootstrap, pool *pgxpool.Pool, log *slog.Logger, observer 
 	switch c.GetBackend() {
 	case "off":
 		return Off{}, func() {}, nil
-	case backendRedis:
+	case redislink.Name:
 		shared, stop, err := NewRedis(RedisOptions{
-			URL: c.GetRedisUrl(), TTL: c.GetTtl().AsDuration(), Timeout: DefaultTimeout, Pause: DefaultPause, Now: time.Now,
+			URL: c.GetRedisUrl(), TTL: c.GetTtl().AsDuration(), Timeout: redislink.DefaultTimeout, Pause: redislink.DefaultPause, Now: time.Now,
 		}, observer)
 		return shared, stop, err
 	}

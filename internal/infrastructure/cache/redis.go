@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/lingo-services/profile/internal/infrastructure/redislink"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/services"
 )
@@ -29,12 +29,6 @@ type RedisOptions struct {
 	Now   func() time.Time
 }
 
-// DefaultTimeout and DefaultPause keep a dead Redis cheap: one call in a second waits 50 ms.
-const (
-	DefaultTimeout = 50 * time.Millisecond
-	DefaultPause   = time.Second
-)
-
 const (
 	// maxLease is longer than a read may take.
 	maxLease = 2 * time.Second
@@ -48,22 +42,17 @@ var ErrRedisURL = errors.New("cache.redis_url is not a valid redis URL")
 // FailureObserver counts what went wrong inside a cache.
 type FailureObserver interface{ CacheFailed(backend string) }
 
-// backendRedis is the name of Redis in configuration and metrics.
-const backendRedis = "redis"
-
 // Redis is a Cache that instances share. A lease is a value of its own kind under the key: a fill replaces exactly
 // that, and a drop removes it. Entries live a lease shorter than TTL, so that a value read when the lease was taken
 // is gone TTL later by the clock of Redis alone.
 type Redis struct {
-	client   *redis.Client
-	opts     RedisOptions
+	link     *redislink.Link
+	ttl      time.Duration
 	lease    time.Duration
 	observer FailureObserver
 
-	// resume is when Redis may be tried again, in nanoseconds since start; 0 while it answers. Before distrust
-	// it may hold what a forgotten drop was for.
-	resume, distrust atomic.Int64
-	start            time.Time
+	// Before distrust, in nanoseconds since the link was opened, Redis may hold what a forgotten drop was for.
+	distrust atomic.Int64
 
 	// owed are drops that failed. Until they are made up for, this instance uses nothing of Redis.
 	mu    sync.Mutex
@@ -73,20 +62,14 @@ type Redis struct {
 
 // NewRedis connects when it is first used. The caller calls stop. Errors: ErrRedisURL.
 func NewRedis(opts RedisOptions, observer FailureObserver) (r *Redis, stop func(), err error) {
-	parsed, err := redis.ParseURL(opts.URL)
+	link, err := redislink.Open(redislink.Options{URL: opts.URL, Timeout: opts.Timeout, Pause: opts.Pause, Now: opts.Now})
 	if err != nil {
 		return nil, nil, ErrRedisURL
 	}
-	parsed.MaxRetries, parsed.DialerRetries = -1, 1
-	parsed.DialTimeout, parsed.ReadTimeout, parsed.WriteTimeout, parsed.PoolTimeout = opts.Timeout, opts.Timeout, opts.Timeout, opts.Timeout
-	parsed.ContextTimeoutEnabled = true
-	parsed.DisableIdentity = true
-	parsed.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	r = &Redis{
-		client: redis.NewClient(parsed), opts: opts, lease: min(maxLease, opts.TTL/2), observer: observer,
-		start: opts.Now(), owed: map[services.FavoriteKey]struct{}{},
+		link: link, ttl: opts.TTL, lease: min(maxLease, opts.TTL/2), observer: observer, owed: map[services.FavoriteKey]struct{}{},
 	}
-	return r, func() { _ = r.client.Close() }, nil
+	return r, link.Close, nil
 }
 
 // lookup answers what every key holds, and gives keys that hold nothing the lease ARGV[1] for ARGV[2] ms.
@@ -118,7 +101,7 @@ func (r *Redis) Get(ctx context.Context, user models.UserID, videos []models.Vid
 		return found
 	}
 	lease := encodeLease(rand.Uint64() | 1) //nolint:gosec // unique, not secret
-	values, err := lookup.Run(ctx, r.client, redisKeys(user, videos), lease, r.lease.Milliseconds()).StringSlice()
+	values, err := lookup.Run(ctx, r.link.Client, redisKeys(user, videos), lease, r.lease.Milliseconds()).StringSlice()
 	if !r.settle(ctx, err) || len(values) != len(videos) {
 		return found
 	}
@@ -136,7 +119,7 @@ func (r *Redis) Fill(ctx context.Context, user models.UserID, read []services.Fa
 		if f.Lease.Version == 0 {
 			continue
 		}
-		life := r.opts.TTL - r.lease
+		life := r.ttl - r.lease
 		life -= rand.N(life/jitter + 1) //nolint:gosec // spreading needs no secrecy
 		videos = append(videos, f.VideoID)
 		args = append(args, encodeLease(f.Lease.Version), encodeMarks(f.Marks), max(life.Milliseconds(), 1))
@@ -144,7 +127,7 @@ func (r *Redis) Fill(ctx context.Context, user models.UserID, read []services.Fa
 	if len(videos) == 0 || !r.usable(ctx) {
 		return
 	}
-	r.settle(ctx, fill.Run(ctx, r.client, redisKeys(user, videos), args...).Err())
+	r.settle(ctx, fill.Run(ctx, r.link.Client, redisKeys(user, videos), args...).Err())
 }
 
 // Drop implements services.Cache. A drop that fails is made up for when Redis is back.
@@ -159,7 +142,7 @@ func (r *Redis) Drop(ctx context.Context, keys []services.FavoriteKey) {
 
 func (r *Redis) unlink(ctx context.Context, keys []services.FavoriteKey) error {
 	// One command per key: keys of two users are on two nodes of a cluster.
-	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := r.link.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, k := range keys {
 			p.Unlink(ctx, redisKey(k.UserID, k.VideoID))
 		}
@@ -168,36 +151,21 @@ func (r *Redis) unlink(ctx context.Context, keys []services.FavoriteKey) error {
 	return err
 }
 
-// usable reports whether Redis may be asked now: it answers, or it is time that one caller tries again, and
-// nothing is owed any more.
+// usable reports whether Redis may be asked now, and nothing is owed any more.
 func (r *Redis) usable(ctx context.Context) bool {
-	if distrust := r.distrust.Load(); distrust != 0 && r.now() < distrust {
+	if distrust := r.distrust.Load(); distrust != 0 && int64(r.link.Since()) < distrust {
 		return false
 	}
-	if resume := r.resume.Load(); resume != 0 {
-		now := r.now()
-		if now < resume || !r.resume.CompareAndSwap(resume, now+int64(r.opts.Pause)) {
-			return false
-		}
-	}
-	return r.debts.Load() == 0 || r.makeUp(ctx)
+	return r.link.Usable() && (r.debts.Load() == 0 || r.makeUp(ctx))
 }
-
-func (r *Redis) now() int64 { return int64(r.opts.Now().Sub(r.start)) }
 
 // settle notes how a command went, and reports whether it went well.
 func (r *Redis) settle(ctx context.Context, err error) bool {
-	if err == nil {
-		if r.resume.Load() != 0 {
-			r.resume.Store(0)
-		}
-		return true
+	verdict := r.link.Settle(ctx, err)
+	if verdict == redislink.Failed {
+		r.observer.CacheFailed(redislink.Name)
 	}
-	if ctx.Err() == nil { // else it says nothing about Redis
-		r.observer.CacheFailed(backendRedis)
-		r.resume.Store(r.now() + int64(r.opts.Pause))
-	}
-	return false
+	return verdict == redislink.Answered
 }
 
 func (r *Redis) owe(keys []services.FavoriteKey) {
@@ -209,7 +177,7 @@ func (r *Redis) owe(keys []services.FavoriteKey) {
 	if len(r.owed) > maxOwed {
 		// Too many to remember, but TTL from now everything there is now is gone.
 		clear(r.owed)
-		r.distrust.Store(r.now() + int64(r.opts.TTL))
+		r.distrust.Store(int64(r.link.Since() + r.ttl))
 	}
 	r.debts.Store(int64(len(r.owed)))
 }

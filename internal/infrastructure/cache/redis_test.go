@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lingo-services/profile/internal/infrastructure/cache"
+	"github.com/lingo-services/profile/internal/infrastructure/redislink"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/services"
 	"github.com/lingo-services/profile/test/testkit/redistest"
@@ -87,7 +88,7 @@ func TestM168_WithoutRedisEverythingIsAMiss(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server, failed := redistest.New(t), &failures{}
-			c := newRedis(t, server.URL(), longTTL, cache.DefaultTimeout, failed)
+			c := newRedis(t, server.URL(), longTTL, redislink.DefaultTimeout, failed)
 			user, video, other := newUser(), newVideo(), newVideo()
 			fillUntilFound(t, c, user, video, 1)
 			fillUntilFound(t, c, user, other, 1)

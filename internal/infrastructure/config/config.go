@@ -109,18 +109,21 @@ func firstWord(text string) string {
 	return word
 }
 
-// Validate checks every rule of conf.proto and what only makes sense together.
+// Validate checks every rule of conf.proto and what only makes sense together, and names every problem there is.
 func Validate(conf *confpb.Bootstrap) error {
+	var problems []error
 	if err := protovalidate.Validate(conf); err != nil {
 		var invalid *protovalidate.ValidationError
 		if !errors.As(err, &invalid) {
 			return fmt.Errorf("validate configuration: %w", err)
 		}
-		problems := make([]error, len(invalid.Violations))
-		for i, v := range invalid.Violations {
-			problems[i] = fmt.Errorf("%s: %s", protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetMessage())
+		for _, v := range invalid.Violations {
+			problems = append(problems, fmt.Errorf("%s: %s", protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetMessage()))
 		}
+	}
+	problems = append(problems, checkTogether(conf)...)
+	if len(problems) > 0 {
 		return fmt.Errorf("configuration: %w", errors.Join(problems...))
 	}
-	return errors.Join(checkTogether(conf)...)
+	return nil
 }

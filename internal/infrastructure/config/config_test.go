@@ -14,13 +14,12 @@ import (
 
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
-	"github.com/lingo-services/profile/internal/infrastructure/postgres"
 )
 
 const (
 	canary  = "canary-f00d-secret"
 	sound   = "DATABASE_URL=postgres://app:pw@127.0.0.1:5432/profile"
-	aKey    = "PROFILE_CURSOR_KEYS=0123456789abcdef"
+	aKey    = "PROFILE_CURSOR_KEYS=0123456789abcdef0123456789abcdef"
 	shipped = "../../../configs/config.yaml"
 )
 
@@ -172,7 +171,7 @@ func TestM137_AFileReplacesLists(t *testing.T) {
 	}
 	conf, err := config.Load(write(t, "cursor: {keys: [one-one-one-one-1]}"), config.Environment{aKey})
 	require.NoError(t, err)
-	require.Equal(t, []string{"0123456789abcdef"}, conf.GetCursor().GetKeys(), "the environment is above the file")
+	require.Equal(t, []string{"0123456789abcdef0123456789abcdef"}, conf.GetCursor().GetKeys(), "the environment is above the file")
 }
 
 func TestM137_AFileThatSaysNothingChangesNothing(t *testing.T) {
@@ -241,85 +240,6 @@ func TestRedactedHidesEverySecret(t *testing.T) {
 	require.Contains(t, text, "***")
 	require.Contains(t, text, "feed", "what is no secret is shown")
 	require.Contains(t, conf.GetData().GetPostgres().GetUrl(), canary, "the configuration itself is not changed")
-}
-
-func TestMalformedDatabaseURLsNeverShowTheirPassword(t *testing.T) {
-	t.Parallel()
-	for _, dsn := range []string{
-		"postgres://app:%zz" + canary + "@h/d", "postgres://app:" + canary + "@h:port/d", "postgres://app:" + canary + "@[::1/d", "://app:" + canary + "@h/d",
-		"postgres://app:" + canary + "@h/d?sslmode=" + canary, "postgres://app:" + canary + "@h/d?connect_timeout=x", "postgres://app:" + canary + "@h:99999999/d",
-		"host=h password='" + canary, "password=" + canary + " port=x", "postgres://app:" + canary + "\x7f@h/d", "password=" + canary + " sslmode=nope",
-		"postgres://app:" + canary + "@h/d?target_session_attrs=x", "postgres://app:" + canary + "@h/d?min_protocol_version=9", canary,
-		"postgres://app:" + canary + "@h,h2:x/d", "postgres://app:" + canary + "@h/d?sslrootcert=/no/" + canary, "postgres://app:" + canary + " @h/d",
-		"password=" + canary + " connect_timeout=-5x", "=" + canary, "postgres://app:" + canary + "@h/d?pool_max_conns=x",
-	} {
-		conf := load(t, "DATABASE_URL="+dsn)
-		if err := config.Validate(conf); err != nil {
-			require.NotContains(t, err.Error(), canary, "validate")
-		}
-		_, closePool, err := postgres.NewPool(t.Context(), conf.GetData().GetPostgres())
-		if err == nil {
-			closePool() // lazily connected: nothing was said yet
-		} else {
-			require.NotContains(t, err.Error(), canary, "open a pool")
-		}
-	}
-}
-
-func TestProductionRefusesWhatIsUnsafe(t *testing.T) {
-	t.Parallel()
-	require.NoError(t, config.Validate(load(t)))
-	for name, tc := range map[string]struct {
-		change func(*confpb.Bootstrap)
-		key    string
-	}{
-		"insecure identity":        {func(c *confpb.Bootstrap) { c.Auth.InsecureDev = true }, "auth.insecure_dev"},
-		"reflection":               {func(c *confpb.Bootstrap) { c.Server.Reflection = true }, "server.reflection"},
-		"development cursor key":   {func(c *confpb.Bootstrap) { c.Cursor.Keys = []string{"dev-only-" + canary} }, "cursor.keys[0]"},
-		"an old development key":   {func(c *confpb.Bootstrap) { c.Cursor.Keys = append(c.Cursor.Keys, "dev-only-"+canary) }, "cursor.keys[1]"},
-		"remote database in clear": {func(c *confpb.Bootstrap) { c.Data.Postgres.Url = "postgres://a:" + canary + "@db.example.com/p" }, "data.postgres.url"},
-		"TLS only if it suits": {func(c *confpb.Bootstrap) {
-			c.Data.Postgres.Url = "postgres://a:" + canary + "@db.example.com/p?sslmode=prefer"
-		}, "data.postgres.url"},
-		"TLS off": {func(c *confpb.Bootstrap) {
-			c.Data.Postgres.Url = "postgres://a:" + canary + "@10.0.0.1/p?sslmode=disable"
-		}, "data.postgres.url"},
-		"remote host by parameter": {func(c *confpb.Bootstrap) {
-			c.Data.Postgres.Url = "postgres://a:" + canary + "@/p?host=db.example.com&sslmode=disable"
-		}, "data.postgres.url"},
-		"remote host, keyword form": {func(c *confpb.Bootstrap) {
-			c.Data.Postgres.Url = "host=db.example.com password=" + canary + " sslmode=disable"
-		}, "data.postgres.url"},
-		"loopback host replaced by parameter": {func(c *confpb.Bootstrap) {
-			c.Data.Postgres.Url = "postgres://a:" + canary + "@127.0.0.1/p?host=db.example.com&sslmode=disable"
-		}, "data.postgres.url"},
-		"one of several hosts": {func(c *confpb.Bootstrap) {
-			c.Data.Postgres.Url = "postgres://a:" + canary + "@127.0.0.1,db.example.com/p?sslmode=disable"
-		}, "data.postgres.url"},
-		"remote Redis in clear": {func(c *confpb.Bootstrap) {
-			c.Cache.RedisUrl = "REDIS://:" + canary + "@cache.example.com:6379/0"
-		}, "cache.redis_url"},
-		"Redis without its URL": {func(c *confpb.Bootstrap) { c.Cache.Backend = "redis" }, "cache.redis_url"},
-		"services without the mode": {func(c *confpb.Bootstrap) {
-			c.Auth.DevServices = []*confpb.Auth_DevService{{Name: "x", Token: canary, Roles: []string{"admin"}}}
-		}, "auth.dev_services"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			conf := load(t)
-			tc.change(conf)
-			err := config.Validate(conf)
-			require.ErrorContains(t, err, tc.key)
-			require.NotContains(t, err.Error(), canary)
-		})
-	}
-	require.NoError(t, config.Validate(load(t, "DATABASE_URL=postgres:///p?host=/var/run/postgresql")), "a Unix socket")
-	for _, url := range []string{"rediss://:pw@cache.example.com:6379/0", "redis://127.0.0.1:6379", "redis://localhost", "unix:///run/redis.sock"} {
-		require.NoError(t, config.Validate(load(t, "PROFILE_CACHE_BACKEND=redis", "PROFILE_CACHE_REDIS_URL="+url)), url)
-	}
-	for _, mode := range []string{"require", "verify-ca", "verify-full"} {
-		require.NoError(t, config.Validate(load(t, "DATABASE_URL=postgres://a:b@db.example.com/p?sslmode="+mode)), mode)
-	}
 }
 
 func TestInsecureIdentityStaysOnLoopback(t *testing.T) {

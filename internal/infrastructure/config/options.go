@@ -12,7 +12,7 @@ import (
 	"github.com/lingo-services/profile/internal/controllers"
 	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/controllers/dto"
-	"github.com/lingo-services/profile/internal/controllers/identity"
+	"github.com/lingo-services/profile/internal/controllers/limits"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/servers"
 	"github.com/lingo-services/profile/internal/models"
@@ -28,7 +28,7 @@ import (
 
 // ProviderSet turns the configuration into what each layer asks for.
 var ProviderSet = wire.NewSet(
-	Postgres, Messaging, TxOptions, ServiceOptions, Admission, PageTokens, Timeouts, Authenticator, DecoderOptions, EnableAPI, InboxGeneration, Cache,
+	Postgres, Messaging, TxOptions, ServiceOptions, Admission, PageTokens, Timeouts, Authenticator, DecoderOptions, EnableAPI, InboxGeneration, Cache, Limits,
 )
 
 // Postgres is the database part.
@@ -114,6 +114,19 @@ func Admission(c *confpb.Bootstrap) admission.Settings {
 	return s
 }
 
+// Limits are the quotas of callers.
+func Limits(c *confpb.Bootstrap) limits.Settings {
+	l := c.GetLimits()
+	s := limits.Settings{
+		FavoritesPerSecond: l.GetFavoritesPerSecond(), FavoritesPerDay: l.GetFavoritesPerDay(), UpdatesPerDay: l.GetUpdatesPerDay(),
+		ProgressPerSecond: l.GetProgressPerSecond(), ServicePerSecond: l.GetServicePerSecond(), Services: map[string]int64{},
+	}
+	for _, service := range l.GetServices() {
+		s.Services[service.GetName()] = service.GetPerSecond()
+	}
+	return s
+}
+
 // PageTokens signs and checks page tokens.
 func PageTokens(c *confpb.Bootstrap) (*pagetoken.Codec, error) {
 	return pagetoken.NewCodec(c.GetCursor().GetKeys())
@@ -138,22 +151,6 @@ func EnableAPI(c *confpb.Bootstrap, log *slog.Logger) controllers.Enabled {
 // DecoderOptions relax input rules in development.
 func DecoderOptions(c *confpb.Bootstrap) dto.Options {
 	return dto.Options{AllowHTTPAvatars: c.GetService().GetEnvironment() == "dev"}
-}
-
-// Authenticator is the identity mode.
-func Authenticator(c *confpb.Bootstrap) identity.Authenticator {
-	if !c.GetAuth().GetInsecureDev() {
-		return identity.DenyAll{}
-	}
-	var known []identity.Service
-	for _, s := range c.GetAuth().GetDevServices() {
-		roles := make([]identity.Role, len(s.GetRoles()))
-		for i, r := range s.GetRoles() {
-			roles[i] = identity.Role(r)
-		}
-		known = append(known, identity.Service{Name: s.GetName(), Token: s.GetToken(), Roles: roles})
-	}
-	return identity.NewInsecureDev(known)
 }
 
 // CatalogInboxProviderSet is what the consumer of catalog events asks for besides.

@@ -4,17 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
-	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 )
 
-// devSecret marks keys that are public because they are in the repository.
-const devSecret = "dev-only-"
+// production is the environment that refuses insecure settings.
+const production = "production"
 
 // checkTogether returns what is wrong between fields: insecure identity off loopback, and everything the
 // production environment refuses (platform.md section 3).
@@ -32,30 +28,17 @@ func checkTogether(conf *confpb.Bootstrap) []error {
 	} else if len(conf.GetAuth().GetDevServices()) > 0 {
 		problems = append(problems, errors.New("auth.dev_services: only with auth.insecure_dev"))
 	}
+	problems = append(problems, checkAuth(conf.GetAuth())...)
 	problems = append(problems, checkConnections(conf)...)
 	problems = append(problems, checkMessaging(conf.GetMessaging())...)
+	problems = append(problems, checkTLS(conf.GetServer().GetTls())...)
+	problems = append(problems, checkURLs(conf)...)
 	if conf.GetCache().GetBackend() == "redis" && conf.GetCache().GetRedisUrl() == "" {
 		problems = append(problems, errors.New("cache.redis_url: is required by cache.backend redis"))
 	}
-	if conf.GetService().GetEnvironment() != "production" {
-		return problems
-	}
-	if conf.GetAuth().GetInsecureDev() {
-		problems = append(problems, errors.New("auth.insecure_dev: refused in production"))
-	}
-	if conf.GetServer().GetReflection() {
-		problems = append(problems, errors.New("server.reflection: refused in production"))
-	}
-	for i, key := range conf.GetCursor().GetKeys() {
-		if strings.HasPrefix(key, devSecret) {
-			problems = append(problems, fmt.Errorf("cursor.keys[%d]: the development key is refused in production", i))
-		}
-	}
-	if leavesInClear(conf.GetData().GetPostgres().GetUrl()) {
-		problems = append(problems, errors.New("data.postgres.url: needs sslmode=require or stricter off loopback in production"))
-	}
-	if redisLeavesInClear(conf.GetCache().GetRedisUrl()) {
-		problems = append(problems, errors.New("cache.redis_url: needs rediss:// off loopback in production"))
+	problems = append(problems, checkLimits(conf)...)
+	if conf.GetService().GetEnvironment() == production {
+		problems = append(problems, checkProduction(conf)...)
 	}
 	return problems
 }
@@ -81,6 +64,21 @@ func checkConnections(conf *confpb.Bootstrap) (problems []error) {
 	return problems
 }
 
+func checkLimits(conf *confpb.Bootstrap) (problems []error) {
+	l := conf.GetLimits()
+	if l.GetBackend() == "redis" && l.GetRedisUrl() == "" && conf.GetCache().GetRedisUrl() == "" {
+		problems = append(problems, errors.New("limits.redis_url: is required by limits.backend redis, unless cache.redis_url is set"))
+	}
+	named := map[string]bool{}
+	for i, s := range l.GetServices() {
+		if named[s.GetName()] {
+			problems = append(problems, fmt.Errorf("limits.services[%d].name: is there twice", i))
+		}
+		named[s.GetName()] = true
+	}
+	return problems
+}
+
 func checkMessaging(m *confpb.Messaging) (problems []error) {
 	o, inbox := m.GetOutbox(), m.GetCatalogInbox()
 	if o.GetMaxOutstanding() < o.GetBatch() {
@@ -98,25 +96,18 @@ func checkMessaging(m *confpb.Messaging) (problems []error) {
 	return problems
 }
 
-// leavesInClear reports whether the driver may connect to another machine without TLS: any host of dsn,
-// wherever it is written, and what sslmode falls back to. What cannot be read fails later, when it is used.
-func leavesInClear(dsn string) bool {
-	parsed, err := pgconn.ParseConfig(dsn)
-	if err != nil {
-		return false
+// checkTLS: half a setting would be plaintext, or let every client of an authority in, without a word.
+func checkTLS(tls *confpb.Server_TLS) (problems []error) {
+	if (tls.GetCertFile() == "") != (tls.GetKeyFile() == "") {
+		problems = append(problems, errors.New("server.tls: cert_file and key_file go together"))
 	}
-	targets := append([]*pgconn.FallbackConfig{{Host: parsed.Host, TLSConfig: parsed.TLSConfig}}, parsed.Fallbacks...)
-	return slices.ContainsFunc(targets, func(t *pgconn.FallbackConfig) bool { return t.TLSConfig == nil && !IsLoopback(t.Host) })
-}
-
-// redisLeavesInClear is leavesInClear for a Redis URL, whatever the case of its scheme.
-func redisLeavesInClear(text string) bool {
-	parsed, err := url.Parse(text)
-	if err != nil || parsed.Scheme != "redis" {
-		return false
+	if (tls.GetClientCaFile() == "") != (len(tls.GetClientNames()) == 0) {
+		problems = append(problems, errors.New("server.tls: client_ca_file and client_names go together"))
 	}
-	host := parsed.Hostname()
-	return host != "" && !IsLoopback(host) // without a host it is localhost
+	if tls.GetClientCaFile() != "" && tls.GetCertFile() == "" {
+		problems = append(problems, errors.New("server.tls.client_ca_file: needs cert_file"))
+	}
+	return problems
 }
 
 // IsLoopback reports whether host or host:port names only this machine. An empty host listens everywhere;

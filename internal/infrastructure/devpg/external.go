@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,7 +25,7 @@ func connectExternal(ctx context.Context, raw string) (server *Server, where str
 		return nil, "", errExternalURL
 	}
 	config, err := pgx.ParseConfig(raw)
-	if err != nil {
+	if err != nil || strings.Contains(config.Host+config.Database, "@") { // a piece of a password, and both are printed
 		return nil, "", errExternalURL
 	}
 	where = net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))) + "/" + config.Database

@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 )
 
+// StateDir is where the persistent server of o lives; it touches nothing.
+func StateDir(o Options) (string, error) { return o.withDefaults().stateDir() }
+
 // stateDir decides where the persistent server lives; it touches nothing.
 func (o Options) stateDir() (string, error) {
 	if o.StateDir != "" {

@@ -14,6 +14,7 @@ import (
 // Service is a wired API server.
 type Service struct {
 	App         *servers.App
+	Admin       *servers.Admin
 	Pool        *pgxpool.Pool
 	Store       *repositories.Store
 	Metrics     *observability.Metrics

@@ -56,6 +56,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	say(o.Out, "migrations: %d applied", len(applied))
 	conf.Data.Postgres.Url = db.AppURL("")
+	issuer, token, err := issue(conf.GetAuth(), o)
+	if err != nil {
+		return err
+	}
 	if err := config.Validate(conf); err != nil {
 		return err
 	}
@@ -69,6 +73,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer cleanup()
+	service.Admin.Handle("GET /.well-known/jwks.json", issuer)
 	seeded, err := Seed(ctx, service)
 	if err != nil {
 		return err
@@ -78,12 +83,12 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer cleanupTasks()
-	announce(o.Out, conf, broker, seeded, service, profilectl(db, o.Ephemeral))
+	announce(o.Out, conf, broker, seeded, service, profilectl(db, o.Ephemeral), token)
 	return tasks.serve(ctx, service.App)
 }
 
 // announce prints addresses and lines that work as they are, pasted into a shell in the repository.
-func announce(out io.Writer, conf *confpb.Bootstrap, broker *Broker, seeded bool, s *Service, profilectl string) {
+func announce(out io.Writer, conf *confpb.Bootstrap, broker *Broker, seeded bool, s *Service, profilectl, token string) {
 	if seeded {
 		say(out, "seed: %d users", len(SeedUsers))
 	}
@@ -102,6 +107,9 @@ func announce(out io.Writer, conf *confpb.Bootstrap, broker *Broker, seeded bool
 	say(out, "\nTry:\n  curl -s http://%s/readyz", s.App.Listeners.Admin.Addr())
 	say(out, "  go tool -modfile=tools/go.mod grpcurl -plaintext -H 'x-apigateway-api-userinfo: %s' %s profile.v1.ProfileService/GetProfile",
 		UserInfo(SeedUsers[0].ID), s.App.Listeners.GRPC.Addr())
+	if token != "" {
+		say(out, "  curl -s -H \"authorization: Bearer %s\" http://%s/api/v1/user/me", token, s.App.Listeners.HTTP.Addr())
+	}
 	say(out, "  %s outbox status", profilectl)
 	say(out, "  PUBSUB_EMULATOR_HOST=%s .bin/profilectl events tail\n", broker.Addr)
 	say(out, "ready")

@@ -16,6 +16,7 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
 	infrapubsub "github.com/lingo-services/profile/internal/infrastructure/pubsub"
+	"github.com/lingo-services/profile/internal/infrastructure/ratelimit"
 	"github.com/lingo-services/profile/internal/infrastructure/servers"
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
@@ -28,7 +29,7 @@ import (
 // as cmd/grpc; the caller calls cleanup after the app has stopped.
 func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*Service, func(), error) {
 	panic(wire.Build(
-		config.ProviderSet, postgres.ProviderSet, observability.ProviderSet, cache.ProviderSet, services.ProviderSet, controllers.ProviderSet,
+		config.ProviderSet, postgres.ProviderSet, observability.ProviderSet, cache.ProviderSet, ratelimit.ProviderSet, services.ProviderSet, controllers.ProviderSet,
 		servers.ProviderSet, wire.Struct(new(Service), "*"),
 	))
 }

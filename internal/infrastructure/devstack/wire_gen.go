@@ -12,12 +12,14 @@ import (
 	"github.com/lingo-services/profile/internal/controllers"
 	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/controllers/dto"
+	"github.com/lingo-services/profile/internal/controllers/limits"
 	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
 	"github.com/lingo-services/profile/internal/infrastructure/pubsub"
+	"github.com/lingo-services/profile/internal/infrastructure/ratelimit"
 	"github.com/lingo-services/profile/internal/infrastructure/servers"
 	"github.com/lingo-services/profile/internal/repositories"
 	"github.com/lingo-services/profile/internal/services"
@@ -37,11 +39,19 @@ import (
 // NewService wires the API server with its services reachable, for seeding and tests. The same providers
 // as cmd/grpc; the caller calls cleanup after the app has stopped.
 func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*Service, func(), error) {
-	listeners, cleanup, err := servers.Listen(ctx, conf)
+	secure, err := servers.NewSecure(conf, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	authenticator := config.Authenticator(conf)
+	listeners, cleanup, err := servers.Listen(ctx, conf, secure)
+	if err != nil {
+		return nil, nil, err
+	}
+	authenticator, cleanup2, err := config.Authenticator(conf, log)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	settings := config.Admission(conf)
 	metrics := observability.NewMetrics()
 	admissionMetrics := observability.NewAdmissionMetrics(metrics)
@@ -50,37 +60,54 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	enabled := config.EnableAPI(conf, log)
 	baseHandler, err := controllers.NewBaseHandler(authenticator, doors, timeouts, enabled, log, metrics)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	options := config.DecoderOptions(conf)
 	decoder, err := dto.NewDecoder(options)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	data_Postgres := config.Postgres(conf)
-	pool, cleanup2, err := postgres.NewPool(ctx, data_Postgres)
+	limitsSettings := config.Limits(conf)
+	limiter, cleanup3, err := ratelimit.New(conf)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	txOptions := config.TxOptions(data_Postgres)
-	notifier, cleanup3 := postgres.NewNotifier(pool)
-	store := repositories.NewStore(pool, txOptions, notifier)
-	newID := services.NewEventID()
-	servicesOptions := config.ServiceOptions(conf)
-	profileService := services.NewProfileService(store, metrics, newID, servicesOptions)
-	codec, err := config.PageTokens(conf)
+	limitMetrics := observability.NewLimitMetrics(metrics)
+	limitsLimits := limits.NewLimits(limitsSettings, limiter, limitMetrics)
+	data_Postgres := config.Postgres(conf)
+	pool, cleanup4, err := postgres.NewPool(ctx, data_Postgres)
 	if err != nil {
 		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	cacheMetrics := observability.NewCacheMetrics(metrics)
-	servicesCache, cleanup4, err := cache.New(conf, pool, log, cacheMetrics)
+	txOptions := config.TxOptions(data_Postgres)
+	notifier, cleanup5 := postgres.NewNotifier(pool)
+	store := repositories.NewStore(pool, txOptions, notifier)
+	newID := services.NewEventID()
+	servicesOptions := config.ServiceOptions(conf)
+	profileService := services.NewProfileService(store, metrics, newID, servicesOptions)
+	codec, err := config.PageTokens(conf)
 	if err != nil {
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	cacheMetrics := observability.NewCacheMetrics(metrics)
+	servicesCache, cleanup6, err := cache.New(conf, pool, log, cacheMetrics)
+	if err != nil {
+		cleanup5()
+		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()
@@ -93,11 +120,13 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	watchHistoryService := services.NewWatchHistoryService(store, codec, metrics, newID, servicesOptions)
 	videoProjectionService := services.NewVideoProjectionService(store)
 	videoStatsService := services.NewVideoStatsService(store, favorites)
-	profileHandler := controllers.NewProfileHandler(decoder, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
+	profileHandler := controllers.NewProfileHandler(decoder, limitsLimits, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
 	server := health.NewServer()
 	grpcServer := servers.NewGRPC(conf, listeners, baseHandler, profileHandler, server)
-	rest, cleanup5, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
+	rest, cleanup7, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
 	if err != nil {
+		cleanup6()
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
@@ -108,6 +137,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	app := servers.NewApp(conf, log, listeners, grpcServer, rest, admin, server)
 	service := &Service{
 		App:         app,
+		Admin:       admin,
 		Pool:        pool,
 		Store:       store,
 		Metrics:     metrics,
@@ -118,6 +148,8 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		Stats:       videoStatsService,
 	}
 	return service, func() {
+		cleanup7()
+		cleanup6()
 		cleanup5()
 		cleanup4()
 		cleanup3()

@@ -38,7 +38,11 @@ func (e ear) listen(ctx context.Context) {
 func (e ear) once(ctx context.Context) (heard bool, err error) {
 	connect, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := pgx.Connect(connect, e.url)
+	config, err := ParseDSN(e.url)
+	if err != nil {
+		return false, err
+	}
+	conn, err := pgx.ConnectConfig(connect, config)
 	if err != nil {
 		return false, err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -71,9 +70,9 @@ func MigrateStatus(ctx context.Context, url string) (list []Migration, err error
 }
 
 func withProvider(url string, fn func(*goose.Provider) error) error {
-	config, err := pgx.ParseConfig(url)
+	config, err := ParseDSN(url)
 	if err != nil {
-		return errDSN
+		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	// What the Down sections wait for; see migrations/101.
 	config.RuntimeParams["profile.allow_down"] = "on"

@@ -3,7 +3,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -26,14 +25,11 @@ const (
 	unheardTimeout = 2 * time.Second
 )
 
-// errDSN hides what the parser says, which would repeat the password.
-var errDSN = errors.New("data.postgres.url is not a valid postgres URL")
-
 // NewPool opens a pool, which begins to open its least number of connections. The caller calls closePool.
 func NewPool(ctx context.Context, conf *confpb.Data_Postgres) (pool *pgxpool.Pool, closePool func(), err error) {
 	config, err := pgxpool.ParseConfig(conf.GetUrl())
-	if err != nil {
-		return nil, nil, errDSN
+	if err != nil || misread(&config.ConnConfig.Config) {
+		return nil, nil, fmt.Errorf("data.postgres.url: %w", ErrDSN)
 	}
 	config.MaxConns = conf.GetMaxConns()
 	config.MinConns = min(conf.GetMinConns(), conf.GetMaxConns())

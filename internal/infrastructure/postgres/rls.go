@@ -67,9 +67,9 @@ func readSecurity(ctx context.Context, q querier) ([]TableSecurity, error) {
 }
 
 func withConn(ctx context.Context, url string, fn func(*pgx.Conn) error) error {
-	config, err := pgx.ParseConfig(url)
+	config, err := ParseDSN(url)
 	if err != nil {
-		return errDSN
+		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	config.ConnectTimeout = connectTimeout
 	conn, err := pgx.ConnectConfig(ctx, config)

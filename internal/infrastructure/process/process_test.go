@@ -28,7 +28,7 @@ func configured(t *testing.T, args ...string) (seen *confpb.Bootstrap, err error
 
 func TestM137_ConfNeedsToNameOnlyWhatDiffers(t *testing.T) {
 	t.Setenv("DATABASE_URL", "postgres://app:pw@127.0.0.1:5432/profile")
-	t.Setenv("PROFILE_CURSOR_KEYS", "0123456789abcdef")
+	t.Setenv("PROFILE_CURSOR_KEYS", "0123456789abcdef0123456789abcdef")
 	file := filepath.Join(t.TempDir(), "mine.yaml")
 	require.NoError(t, os.WriteFile(file, []byte("features: {publish_events: false}"), 0o600))
 

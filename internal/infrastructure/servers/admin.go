@@ -29,6 +29,7 @@ const (
 // /metrics.
 type Admin struct {
 	server   *http.Server
+	mux      *http.ServeMux
 	listener Listeners
 }
 
@@ -51,6 +52,7 @@ func NewAdmin(l Listeners, pool *pgxpool.Pool, probe *health.Server, metrics *ob
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{}))
 	return &Admin{
 		listener: l,
+		mux:      mux,
 		server: &http.Server{
 			Handler: mux, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		},
@@ -104,6 +106,9 @@ func answer(w http.ResponseWriter, problem error) {
 	}
 	_, _ = fmt.Fprintln(w, "ok")
 }
+
+// Handle serves more, before Start; pattern is http.ServeMux's.
+func (a *Admin) Handle(pattern string, handler http.Handler) { a.mux.Handle(pattern, handler) }
 
 // Start serves until Stop and then returns nil.
 func (a *Admin) Start(context.Context) error {

@@ -22,7 +22,7 @@ import (
 )
 
 // ProviderSet provides the API server: listeners, servers and the app.
-var ProviderSet = wire.NewSet(Listen, NewGRPC, NewREST, NewAdmin, NewApp, health.NewServer)
+var ProviderSet = wire.NewSet(NewSecure, Listen, NewGRPC, NewREST, NewAdmin, NewApp, health.NewServer)
 
 // TaskProviderSet provides the app around a Task.
 var TaskProviderSet = wire.NewSet(ListenAdmin, NewAdmin, NewTaskApp, health.NewServer)
@@ -59,7 +59,7 @@ func (l Listeners) close() {
 
 // Listen opens every configured address, so that a taken port is one clear error before anything starts.
 // closeAll is safe after the servers closed them.
-func Listen(ctx context.Context, conf *confpb.Bootstrap) (l Listeners, closeAll func(), err error) {
+func Listen(ctx context.Context, conf *confpb.Bootstrap, secure Secure) (l Listeners, closeAll func(), err error) {
 	l.GRPC, err = listen(ctx, "grpc", conf.GetServer().GetGrpc().GetAddr())
 	var httpErr, adminErr error
 	l.HTTP, httpErr = listen(ctx, "http", conf.GetServer().GetHttp().GetAddr())
@@ -68,6 +68,7 @@ func Listen(ctx context.Context, conf *confpb.Bootstrap) (l Listeners, closeAll 
 		l.close()
 		return Listeners{}, nil, err
 	}
+	l.GRPC, l.HTTP = secure(l.GRPC, "h2"), secure(l.HTTP, "h2", "http/1.1")
 	return l, l.close, nil
 }
 

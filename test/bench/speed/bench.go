@@ -24,6 +24,8 @@ type contest struct {
 	theirs    string
 	script    string
 	echo      bool
+	// against is work of our own that the work is compared with; empty for a yardstick.
+	against string
 }
 
 // contests are the rows of the table that compare rates.
@@ -39,6 +41,8 @@ func contests(d dataset) []contest {
 		{what: "ListFavorites 20", must: "≥ 0.8 × Y5", work: workFavorites, spread: uniform, ratio: 0.8, theirs: "Y5", script: yardFavorites(d)},
 		{what: "ListWatchHistory 20", must: "≥ 0.8 × Y5", work: workHistory, spread: uniform, ratio: 0.8, theirs: "Y5", script: yardHistory(d)},
 		{what: "GetProfile", must: "≥ 0.5 × Y6", work: workProfile, spread: uniform, ratio: 0.5, theirs: "Y6", echo: true},
+		{what: "GetProfile over REST", must: "≥ 0.5 × gRPC", work: workRESTProfile, spread: uniform, ratio: 0.5, theirs: "gRPC", against: workProfile},
+		{what: "like over REST", must: "≥ 0.5 × gRPC", work: workRESTLike, spread: uniform, ratio: 0.5, writes: true, theirs: "gRPC", against: workLike},
 	}
 }
 
@@ -127,7 +131,7 @@ func (a *arena) warmUp(ctx context.Context, all []contest) error {
 func (t *topology) job(work, spread string) job {
 	t.turns++
 	return job{
-		Target: t.service.grpc, Work: work, Spread: spread, Data: t.options.Data, Callers: t.options.Callers, Outstanding: t.options.Outstanding,
+		Target: t.service.grpc, REST: "http://" + t.service.http, Work: work, Spread: spread, Data: t.options.Data, Callers: t.options.Callers, Outstanding: t.options.Outstanding,
 		Length: t.options.Turn, Deadline: t.options.Patience, Seed: t.turns,
 	}
 }
@@ -215,6 +219,10 @@ func (a *arena) yard(ctx context.Context, c contest) (float64, error) {
 		j.Target, j.Size = a.echo, a.size
 		res, err := a.run(ctx, j)
 		return res.rate(), err
+	}
+	if c.against != "" {
+		res, err := a.run(ctx, a.job(c.against, c.spread))
+		return res.rate(), errors.Join(err, a.settle(ctx))
 	}
 	res, err := a.pgbench(ctx, c.script, a.options.Clients, a.options.Turn, false)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -62,7 +63,9 @@ func (j *job) run(ctx context.Context) (res loadResult, err error) {
 		}
 		conns = append(conns, c)
 	}
-	sources, err := j.sources(callers, conns, book)
+	web := &http.Transport{MaxIdleConnsPerHost: callers, DisableCompression: true}
+	defer web.CloseIdleConnections()
+	sources, err := j.sources(callers, conns, &http.Client{Transport: web}, book)
 	if err != nil {
 		return res, err
 	}
@@ -76,7 +79,7 @@ func (j *job) run(ctx context.Context) (res loadResult, err error) {
 	return openLoop(ctx, idle, j.Rate, j.Length, j.Deadline, newRand(j.Seed, 0))
 }
 
-func (j *job) sources(n int, conns []*grpc.ClientConn, book *journal) ([]caller, error) {
+func (j *job) sources(n int, conns []*grpc.ClientConn, web *http.Client, book *journal) ([]caller, error) {
 	sources, shared := make([]caller, n), new(atomic.Int64)
 	for i := range sources {
 		conn, r := conns[i%len(conns)], newRand(j.Seed, uint64(i+1))
@@ -85,7 +88,7 @@ func (j *job) sources(n int, conns []*grpc.ClientConn, book *journal) ([]caller,
 			return nil, err
 		}
 		sources[i] = &source{
-			job: j, client: profilev1.NewProfileServiceClient(conn), conn: conn, r: r, video: video, shared: shared, acknowledged: book.note,
+			job: j, client: profilev1.NewProfileServiceClient(conn), conn: conn, http: web, r: r, video: video, shared: shared, acknowledged: book.note,
 		}
 	}
 	return sources, nil

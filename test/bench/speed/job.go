@@ -10,6 +10,8 @@ import (
 // job is what the load generator is asked to do. It travels as JSON on its standard input.
 type job struct {
 	Target string `json:"target"`
+	// REST is where the same service answers HTTP.
+	REST string `json:"rest"`
 	// Work is a name of works, Spread of newSpread.
 	Work   string  `json:"work"`
 	Spread string  `json:"spread"`

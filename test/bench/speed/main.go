@@ -6,6 +6,7 @@
 //	speed bench      the yardsticks beside the service
 //	speed scale      the same on a million users, kept between runs
 //	speed overload   cold start, flood, restarted and stalled database
+//	speed abuse      what healthy callers notice of abusers
 package main
 
 import (
@@ -22,6 +23,7 @@ const (
 	commandBench    = "bench"
 	commandScale    = "scale"
 	commandOverload = "overload"
+	commandAbuse    = "abuse"
 )
 
 func main() {
@@ -45,9 +47,9 @@ func run(ctx context.Context, args []string) error {
 		return serveEcho(ctx, os.Stdout)
 	case asBroker:
 		return serveBroker(ctx, os.Stdout, args...)
-	case commandBench, commandScale, commandOverload:
+	case commandBench, commandScale, commandOverload, commandAbuse:
 	default:
-		return fmt.Errorf("unknown command %q: bench, scale or overload", command)
+		return fmt.Errorf("unknown command %q: bench, scale, overload or abuse", command)
 	}
 	o, err := parseOptions(command, args)
 	if err != nil {
@@ -75,6 +77,9 @@ func measure(ctx context.Context, command string, o options) (err error) {
 	case commandOverload:
 		name, r.Title = "speed-overload", "Overload, cold start, lost and stalled database"
 		err = overload(ctx, t, r)
+	case commandAbuse:
+		name, r.Title = "speed-abuse", "Slow, oversized, reset and greedy callers"
+		err = abuse(ctx, t, r)
 	default:
 		r.Title = "Speed"
 		err = bench(ctx, t, r)

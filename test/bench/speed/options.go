@@ -36,7 +36,9 @@ type options struct {
 	Small string
 	// Flood, Stall and Away are lengths of the overload rows.
 	Flood, Stall, Away time.Duration
-	log                io.Writer
+	// Abuse is how long each abuser goes on.
+	Abuse time.Duration
+	log   io.Writer
 }
 
 // list collects a repeated flag.
@@ -76,11 +78,15 @@ func parseOptions(command string, args []string) (o options, err error) {
 	flags.DurationVar(&o.Flood, "flood", time.Minute, "overload: how long three times the peak lasts")
 	flags.DurationVar(&o.Stall, "stall", 10*time.Second, "overload: how long the database is stopped")
 	flags.DurationVar(&o.Away, "away", 2*time.Second, "overload: how long the database is away")
+	flags.DurationVar(&o.Abuse, "abuse", 30*time.Second, "abuse: how long each abuser goes on")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("what is %q? flags come after the command", flags.Arg(0))
+	}
+	if command == commandAbuse { // as shipped: elsewhere limits would be in the way of the load
+		o.Env = append(list{fmt.Sprintf("PROFILE_LIMITS_FAVORITES_PER_SECOND=%d", limitOfLikes)}, o.Env...)
 	}
 	if o.DataDir == "" && command == commandScale {
 		o.DataDir, err = cacheDir()

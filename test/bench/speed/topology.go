@@ -135,32 +135,34 @@ func (t *topology) close() (err error) {
 
 func (t *topology) logOf(name string) string { return filepath.Join(t.dir, name+".log") }
 
-// env is the environment of a program of the service: as shipped, but for addresses and development identity,
-// then extra, then what the user asked for.
+// env is the environment of a program of the service: as shipped, but for addresses, development identity and limits
+// of users (a few play the part of many: limits decide on every call, and refuse none), then extra, then what the user
+// asked for.
 func (t *topology) env(extra ...string) []string {
 	env := append(minimalEnv(),
 		"DATABASE_URL="+t.db.server.AppURL(ourDatabase), "PUBSUB_EMULATOR_HOST="+t.broker, "GOOGLE_CLOUD_PROJECT="+project,
-		"PROFILE_CURSOR_KEYS=bench-cursor-key-0001", "PROFILE_SERVICE_ENVIRONMENT=dev", "PROFILE_AUTH_INSECURE_DEV=true")
+		"PROFILE_CURSOR_KEYS=bench-cursor-key-0001", "PROFILE_SERVICE_ENVIRONMENT=dev", "PROFILE_AUTH_INSECURE_DEV=true",
+		"PROFILE_LIMITS_FAVORITES_PER_SECOND=1000000", "PROFILE_LIMITS_FAVORITES_PER_DAY=1000000000", "PROFILE_LIMITS_PROGRESS_PER_SECOND=1000000")
 	return append(append(env, extra...), t.options.Env...)
 }
 
 // service is a running API server.
 type service struct {
 	*process
-	grpc, admin string
+	grpc, http, admin string
 }
 
 // startService returns once /readyz says so.
 func (t *topology) startService(ctx context.Context) (s *service, err error) {
 	s = &service{}
-	for _, address := range []*string{&s.grpc, &s.admin} {
+	for _, address := range []*string{&s.grpc, &s.http, &s.admin} {
 		if *address, err = freeAddress(ctx); err != nil {
 			return nil, err
 		}
 	}
 	s.process, err = program{
 		name: "grpc", log: t.logOf("grpc"), argv: []string{t.binaries[programGRPC]},
-		env: t.env("PROFILE_GRPC_ADDR="+s.grpc, "PROFILE_ADMIN_ADDR="+s.admin, "PROFILE_HTTP_ADDR=127.0.0.1:0"),
+		env: t.env("PROFILE_GRPC_ADDR="+s.grpc, "PROFILE_ADMIN_ADDR="+s.admin, "PROFILE_HTTP_ADDR="+s.http),
 	}.start(ctx)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,8 @@ const (
 	workFavorites   = "favorites"
 	workHistory     = "history"
 	workProfile     = "profile"
+	workRESTProfile = "rest-profile"
+	workRESTLike    = "rest-like"
 	workMixed       = "mixed"
 	workEcho        = "echo"
 	workPage        = "page"
@@ -52,6 +55,7 @@ type source struct {
 	job    *job
 	client profilev1.ProfileServiceClient
 	conn   grpc.ClientConnInterface
+	http   *http.Client
 	r      *rand.Rand
 	video  func() int
 	// shared counts journalled likes over all sources.
@@ -81,6 +85,10 @@ func (s *source) call(ctx context.Context) error {
 		return s.history(ctx)
 	case workProfile:
 		return s.profile(ctx)
+	case workRESTProfile:
+		return s.rest(ctx, http.MethodGet, userID(s.anyUser()).String(), "/api/v1/user/me")
+	case workRESTLike:
+		return s.restLike(ctx)
 	case workMixed:
 		return s.mixed(ctx)
 	case workEcho:

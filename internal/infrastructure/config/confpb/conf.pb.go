@@ -43,6 +43,7 @@ type Bootstrap struct {
 	Admission     *Admission   `protobuf:"bytes,12,opt,name=admission,proto3" json:"admission,omitempty"`
 	Coalescing    *Coalescing  `protobuf:"bytes,13,opt,name=coalescing,proto3" json:"coalescing,omitempty"`
 	Cache         *Cache       `protobuf:"bytes,14,opt,name=cache,proto3" json:"cache,omitempty"`
+	Limits        *Limits      `protobuf:"bytes,15,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +172,13 @@ func (x *Bootstrap) GetCoalescing() *Coalescing {
 func (x *Bootstrap) GetCache() *Cache {
 	if x != nil {
 		return x.Cache
+	}
+	return nil
+}
+
+func (x *Bootstrap) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
 	}
 	return nil
 }
@@ -404,7 +412,8 @@ type Server struct {
 	Grpc  *Server_Listener       `protobuf:"bytes,1,opt,name=grpc,proto3" json:"grpc,omitempty"`
 	// REST, and the API page where it is on.
 	Http *Server_Listener `protobuf:"bytes,2,opt,name=http,proto3" json:"http,omitempty"`
-	// Metrics and health; never public.
+	// Metrics and health, always in clear. In production only an IP address that nobody outside can reach: loopback,
+	// private, shared (100.64.0.0/10) or link-local.
 	Admin    *Server_Listener `protobuf:"bytes,3,opt,name=admin,proto3" json:"admin,omitempty"`
 	Timeouts *Server_Timeouts `protobuf:"bytes,4,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
 	// Server reflection on the gRPC listener.
@@ -414,9 +423,13 @@ type Server struct {
 	// The API page at /docs on the HTTP listener.
 	Docs bool `protobuf:"varint,11,opt,name=docs,proto3" json:"docs,omitempty"`
 	// Greatest request in bytes.
-	MaxRequestBytes int32 `protobuf:"varint,6,opt,name=max_request_bytes,json=maxRequestBytes,proto3" json:"max_request_bytes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	MaxRequestBytes int32       `protobuf:"varint,6,opt,name=max_request_bytes,json=maxRequestBytes,proto3" json:"max_request_bytes,omitempty"`
+	Tls             *Server_TLS `protobuf:"bytes,7,opt,name=tls,proto3" json:"tls,omitempty"`
+	// The platform in front of the gRPC and HTTP listeners (Cloud Run, a service mesh) ends TLS and is the only one to
+	// reach them. Without it production refuses plaintext off loopback.
+	TlsTerminatedByPlatform bool `protobuf:"varint,8,opt,name=tls_terminated_by_platform,json=tlsTerminatedByPlatform,proto3" json:"tls_terminated_by_platform,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
 }
 
 func (x *Server) Reset() {
@@ -505,6 +518,20 @@ func (x *Server) GetMaxRequestBytes() int32 {
 	return 0
 }
 
+func (x *Server) GetTls() *Server_TLS {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Server) GetTlsTerminatedByPlatform() bool {
+	if x != nil {
+		return x.TlsTerminatedByPlatform
+	}
+	return false
+}
+
 type Data struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Postgres      *Data_Postgres         `protobuf:"bytes,1,opt,name=postgres,proto3" json:"postgres,omitempty"`
@@ -551,12 +578,23 @@ func (x *Data) GetPostgres() *Data_Postgres {
 
 type Auth struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Trust x-apigateway-api-userinfo from any peer. Loopback listeners only.
+	// Trust x-apigateway-api-userinfo from any peer. Loopback listeners only; with a mode, bearer tokens are verified all
+	// the same.
 	InsecureDev bool `protobuf:"varint,1,opt,name=insecure_dev,json=insecureDev,proto3" json:"insecure_dev,omitempty"`
 	// Services that may call with `authorization: Bearer <token>`; only with insecure_dev.
-	DevServices   []*Auth_DevService `protobuf:"bytes,2,rep,name=dev_services,json=devServices,proto3" json:"dev_services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DevServices []*Auth_DevService `protobuf:"bytes,2,rep,name=dev_services,json=devServices,proto3" json:"dev_services,omitempty"`
+	// Empty authenticates nobody. `gateway`: services come with a token, and the user info header is believed from trusted
+	// gateways. `direct`: users come with a token too. `platform_verified`: like gateway behind Cloud Run, which removes
+	// the signatures it has checked; refused elsewhere.
+	Mode    string         `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	Issuers []*Auth_Issuer `protobuf:"bytes,4,rep,name=issuers,proto3" json:"issuers,omitempty"`
+	// E-mail addresses of the service accounts that may name the user they call for; byte by byte.
+	TrustedGateways []string               `protobuf:"bytes,5,rep,name=trusted_gateways,json=trustedGateways,proto3" json:"trusted_gateways,omitempty"`
+	Services        []*Auth_ServiceAccount `protobuf:"bytes,6,rep,name=services,proto3" json:"services,omitempty"`
+	// How far ahead a token may expire.
+	MaxTokenLifetime *durationpb.Duration `protobuf:"bytes,7,opt,name=max_token_lifetime,json=maxTokenLifetime,proto3" json:"max_token_lifetime,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Auth) Reset() {
@@ -599,6 +637,41 @@ func (x *Auth) GetInsecureDev() bool {
 func (x *Auth) GetDevServices() []*Auth_DevService {
 	if x != nil {
 		return x.DevServices
+	}
+	return nil
+}
+
+func (x *Auth) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Auth) GetIssuers() []*Auth_Issuer {
+	if x != nil {
+		return x.Issuers
+	}
+	return nil
+}
+
+func (x *Auth) GetTrustedGateways() []string {
+	if x != nil {
+		return x.TrustedGateways
+	}
+	return nil
+}
+
+func (x *Auth) GetServices() []*Auth_ServiceAccount {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *Auth) GetMaxTokenLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.MaxTokenLifetime
 	}
 	return nil
 }
@@ -929,7 +1002,8 @@ func (x *Watch) GetUnqualifiedRetention() *durationpb.Duration {
 
 type Cursor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// HMAC keys of page tokens, at least 16 characters each; the first signs, all verify (rotation).
+	// HMAC keys of page tokens, at least 16 characters each; the first signs, all verify (rotation). In production at
+	// least 32 characters, 10 of them different.
 	Keys          []string `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1030,7 +1104,8 @@ type Cache struct {
 	Size int32 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
 	// Videos whose counters are held in memory, also with backend redis; about 300 bytes each.
 	StatsSize int32 `protobuf:"varint,5,opt,name=stats_size,json=statsSize,proto3" json:"stats_size,omitempty"`
-	// redis:// or rediss:// URL; required by backend redis. Off loopback, production wants rediss.
+	// redis:// or rediss:// URL; required by backend redis. Off loopback, production wants rediss
+	// without skip_verify.
 	RedisUrl      string `protobuf:"bytes,6,opt,name=redis_url,json=redisUrl,proto3" json:"redis_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1108,6 +1183,124 @@ func (x *Cache) GetRedisUrl() string {
 	return ""
 }
 
+// Limits bounds how often a caller may write; what is too much is refused with RATE_LIMITED (S88). Calls per second come
+// back one by one, those of a day at midnight UTC.
+type Limits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `memory` of each instance, `redis` shared by all, or `off`: nothing is limited.
+	Backend string `protobuf:"bytes,1,opt,name=backend,proto3" json:"backend,omitempty"`
+	// redis:// or rediss:// URL of backend redis; empty: cache.redis_url. Off loopback, production wants rediss.
+	RedisUrl string `protobuf:"bytes,2,opt,name=redis_url,json=redisUrl,proto3" json:"redis_url,omitempty"`
+	// Pairs of caller and limit held in memory, also with backend redis, for when it is down; about 200 bytes each.
+	Size int32 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// A user's changes of likes and bookmarks.
+	FavoritesPerSecond int64 `protobuf:"varint,4,opt,name=favorites_per_second,json=favoritesPerSecond,proto3" json:"favorites_per_second,omitempty"`
+	FavoritesPerDay    int64 `protobuf:"varint,5,opt,name=favorites_per_day,json=favoritesPerDay,proto3" json:"favorites_per_day,omitempty"`
+	// Changes of profile and preferences.
+	UpdatesPerDay int64 `protobuf:"varint,6,opt,name=updates_per_day,json=updatesPerDay,proto3" json:"updates_per_day,omitempty"`
+	// Progress reports.
+	ProgressPerSecond int64 `protobuf:"varint,7,opt,name=progress_per_second,json=progressPerSecond,proto3" json:"progress_per_second,omitempty"`
+	// All writing calls of a service together, for whichever users.
+	ServicePerSecond int64 `protobuf:"varint,8,opt,name=service_per_second,json=servicePerSecond,proto3" json:"service_per_second,omitempty"`
+	// Services with another number.
+	Services      []*Limits_Service `protobuf:"bytes,9,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_conf_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Limits) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *Limits) GetRedisUrl() string {
+	if x != nil {
+		return x.RedisUrl
+	}
+	return ""
+}
+
+func (x *Limits) GetSize() int32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Limits) GetFavoritesPerSecond() int64 {
+	if x != nil {
+		return x.FavoritesPerSecond
+	}
+	return 0
+}
+
+func (x *Limits) GetFavoritesPerDay() int64 {
+	if x != nil {
+		return x.FavoritesPerDay
+	}
+	return 0
+}
+
+func (x *Limits) GetUpdatesPerDay() int64 {
+	if x != nil {
+		return x.UpdatesPerDay
+	}
+	return 0
+}
+
+func (x *Limits) GetProgressPerSecond() int64 {
+	if x != nil {
+		return x.ProgressPerSecond
+	}
+	return 0
+}
+
+func (x *Limits) GetServicePerSecond() int64 {
+	if x != nil {
+		return x.ServicePerSecond
+	}
+	return 0
+}
+
+func (x *Limits) GetServices() []*Limits_Service {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
 type Admission_Gate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Calls in work.
@@ -1120,7 +1313,7 @@ type Admission_Gate struct {
 
 func (x *Admission_Gate) Reset() {
 	*x = Admission_Gate{}
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1325,7 @@ func (x *Admission_Gate) String() string {
 func (*Admission_Gate) ProtoMessage() {}
 
 func (x *Admission_Gate) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[15]
+	mi := &file_conf_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1365,7 @@ type Server_Listener struct {
 
 func (x *Server_Listener) Reset() {
 	*x = Server_Listener{}
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1377,7 @@ func (x *Server_Listener) String() string {
 func (*Server_Listener) ProtoMessage() {}
 
 func (x *Server_Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[16]
+	mi := &file_conf_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1416,7 @@ type Server_Timeouts struct {
 
 func (x *Server_Timeouts) Reset() {
 	*x = Server_Timeouts{}
-	mi := &file_conf_proto_msgTypes[17]
+	mi := &file_conf_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1428,7 @@ func (x *Server_Timeouts) String() string {
 func (*Server_Timeouts) ProtoMessage() {}
 
 func (x *Server_Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[17]
+	mi := &file_conf_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,9 +1472,82 @@ func (x *Server_Timeouts) GetDrain() *durationpb.Duration {
 	return nil
 }
 
+// TLS of the gRPC and HTTP listeners, 1.2 or newer. Files are PEM and are read again when they change, without a
+// restart; what cannot be used keeps what was there before.
+type Server_TLS struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The certificate, its chain behind it, and its private key. Both empty: the listeners speak plaintext.
+	CertFile string `protobuf:"bytes,1,opt,name=cert_file,json=certFile,proto3" json:"cert_file,omitempty"`
+	KeyFile  string `protobuf:"bytes,2,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	// The authorities of client certificates. Set: a client needs a certificate of theirs for one of client_names.
+	ClientCaFile string `protobuf:"bytes,3,opt,name=client_ca_file,json=clientCaFile,proto3" json:"client_ca_file,omitempty"`
+	// DNS names, URIs, IP or e-mail addresses as the certificate spells them.
+	ClientNames   []string `protobuf:"bytes,4,rep,name=client_names,json=clientNames,proto3" json:"client_names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Server_TLS) Reset() {
+	*x = Server_TLS{}
+	mi := &file_conf_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Server_TLS) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Server_TLS) ProtoMessage() {}
+
+func (x *Server_TLS) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Server_TLS.ProtoReflect.Descriptor instead.
+func (*Server_TLS) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{4, 2}
+}
+
+func (x *Server_TLS) GetCertFile() string {
+	if x != nil {
+		return x.CertFile
+	}
+	return ""
+}
+
+func (x *Server_TLS) GetKeyFile() string {
+	if x != nil {
+		return x.KeyFile
+	}
+	return ""
+}
+
+func (x *Server_TLS) GetClientCaFile() string {
+	if x != nil {
+		return x.ClientCaFile
+	}
+	return ""
+}
+
+func (x *Server_TLS) GetClientNames() []string {
+	if x != nil {
+		return x.ClientNames
+	}
+	return nil
+}
+
 type Data_Postgres struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// postgres:// URL; DATABASE_URL sets it.
+	// postgres:// URL; DATABASE_URL sets it. Off loopback, production wants sslmode=verify-full.
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
 	// Must be `profile`: the schema is part of the contract between migrations and queries.
 	Schema   string `protobuf:"bytes,2,opt,name=schema,proto3" json:"schema,omitempty"`
@@ -1301,7 +1567,7 @@ type Data_Postgres struct {
 
 func (x *Data_Postgres) Reset() {
 	*x = Data_Postgres{}
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1579,7 @@ func (x *Data_Postgres) String() string {
 func (*Data_Postgres) ProtoMessage() {}
 
 func (x *Data_Postgres) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[18]
+	mi := &file_conf_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1396,7 +1662,7 @@ type Auth_DevService struct {
 
 func (x *Auth_DevService) Reset() {
 	*x = Auth_DevService{}
-	mi := &file_conf_proto_msgTypes[19]
+	mi := &file_conf_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1674,7 @@ func (x *Auth_DevService) String() string {
 func (*Auth_DevService) ProtoMessage() {}
 
 func (x *Auth_DevService) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[19]
+	mi := &file_conf_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,12 +1711,184 @@ func (x *Auth_DevService) GetRoles() []string {
 	return nil
 }
 
+// Issuer of tokens.
+type Auth_Issuer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The iss claim, byte by byte. Without any of the four places of keys it is the address below which
+	// `.well-known/openid-configuration` names them.
+	Issuer string `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Whom its tokens name: `services`, by a verified e-mail address, or `users`.
+	Principals string `protobuf:"bytes,2,opt,name=principals,proto3" json:"principals,omitempty"`
+	// All that the aud claim may hold; one of them it must.
+	Audiences []string `protobuf:"bytes,3,rep,name=audiences,proto3" json:"audiences,omitempty"`
+	// Where its JSON Web Key Set is: an address, a file, or here. At most one of these and hs256_secret.
+	JwksUrl  string `protobuf:"bytes,4,opt,name=jwks_url,json=jwksUrl,proto3" json:"jwks_url,omitempty"`
+	JwksFile string `protobuf:"bytes,5,opt,name=jwks_file,json=jwksFile,proto3" json:"jwks_file,omitempty"`
+	Jwks     string `protobuf:"bytes,6,opt,name=jwks,proto3" json:"jwks,omitempty"`
+	// Shared with an issuer of users' tokens that signs with HS256; 32 characters or more.
+	Hs256Secret string `protobuf:"bytes,7,opt,name=hs256_secret,json=hs256Secret,proto3" json:"hs256_secret,omitempty"`
+	// The claim with the user's id; empty is sub.
+	UserClaim string `protobuf:"bytes,8,opt,name=user_claim,json=userClaim,proto3" json:"user_claim,omitempty"`
+	// `uuid`, also when empty: the claim is the user's id. `name_based`: the id is the version 5 UUID of the claim in
+	// the namespace that is the version 5 UUID of the issuer as a URL.
+	UserIdFrom    string `protobuf:"bytes,9,opt,name=user_id_from,json=userIdFrom,proto3" json:"user_id_from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Auth_Issuer) Reset() {
+	*x = Auth_Issuer{}
+	mi := &file_conf_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Auth_Issuer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Auth_Issuer) ProtoMessage() {}
+
+func (x *Auth_Issuer) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Auth_Issuer.ProtoReflect.Descriptor instead.
+func (*Auth_Issuer) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{6, 1}
+}
+
+func (x *Auth_Issuer) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetPrincipals() string {
+	if x != nil {
+		return x.Principals
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetAudiences() []string {
+	if x != nil {
+		return x.Audiences
+	}
+	return nil
+}
+
+func (x *Auth_Issuer) GetJwksUrl() string {
+	if x != nil {
+		return x.JwksUrl
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetJwksFile() string {
+	if x != nil {
+		return x.JwksFile
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetJwks() string {
+	if x != nil {
+		return x.Jwks
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetHs256Secret() string {
+	if x != nil {
+		return x.Hs256Secret
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetUserClaim() string {
+	if x != nil {
+		return x.UserClaim
+	}
+	return ""
+}
+
+func (x *Auth_Issuer) GetUserIdFrom() string {
+	if x != nil {
+		return x.UserIdFrom
+	}
+	return ""
+}
+
+// ServiceAccount may call for itself.
+type Auth_ServiceAccount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Compared byte by byte.
+	Email         string   `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	Roles         []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Auth_ServiceAccount) Reset() {
+	*x = Auth_ServiceAccount{}
+	mi := &file_conf_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Auth_ServiceAccount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Auth_ServiceAccount) ProtoMessage() {}
+
+func (x *Auth_ServiceAccount) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Auth_ServiceAccount.ProtoReflect.Descriptor instead.
+func (*Auth_ServiceAccount) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{6, 2}
+}
+
+func (x *Auth_ServiceAccount) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *Auth_ServiceAccount) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
 type Messaging_Pubsub struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProjectId string                 `protobuf:"bytes,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
 	// Where our events go. Catalog's deployed consumer listens on profile.engagement.events.
 	TopicId string `protobuf:"bytes,2,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
-	// host:port of an emulator; PUBSUB_EMULATOR_HOST sets it.
+	// host:port of an emulator; PUBSUB_EMULATOR_HOST sets it. In production on loopback only.
 	EmulatorHost string `protobuf:"bytes,4,opt,name=emulator_host,json=emulatorHost,proto3" json:"emulator_host,omitempty"`
 	// How long one Publish call may take. Never shorter than the client library's 60 s: giving up early
 	// says nothing about whether the broker has the message.
@@ -1461,7 +1899,7 @@ type Messaging_Pubsub struct {
 
 func (x *Messaging_Pubsub) Reset() {
 	*x = Messaging_Pubsub{}
-	mi := &file_conf_proto_msgTypes[20]
+	mi := &file_conf_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1911,7 @@ func (x *Messaging_Pubsub) String() string {
 func (*Messaging_Pubsub) ProtoMessage() {}
 
 func (x *Messaging_Pubsub) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[20]
+	mi := &file_conf_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +1990,7 @@ type Messaging_Outbox struct {
 
 func (x *Messaging_Outbox) Reset() {
 	*x = Messaging_Outbox{}
-	mi := &file_conf_proto_msgTypes[21]
+	mi := &file_conf_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +2002,7 @@ func (x *Messaging_Outbox) String() string {
 func (*Messaging_Outbox) ProtoMessage() {}
 
 func (x *Messaging_Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[21]
+	mi := &file_conf_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +2128,7 @@ type Messaging_CatalogInbox struct {
 
 func (x *Messaging_CatalogInbox) Reset() {
 	*x = Messaging_CatalogInbox{}
-	mi := &file_conf_proto_msgTypes[22]
+	mi := &file_conf_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +2140,7 @@ func (x *Messaging_CatalogInbox) String() string {
 func (*Messaging_CatalogInbox) ProtoMessage() {}
 
 func (x *Messaging_CatalogInbox) ProtoReflect() protoreflect.Message {
-	mi := &file_conf_proto_msgTypes[22]
+	mi := &file_conf_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,12 +2219,64 @@ func (x *Messaging_CatalogInbox) GetStreams() int32 {
 	return 0
 }
 
+type Limits_Service struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	PerSecond     int64                  `protobuf:"varint,2,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits_Service) Reset() {
+	*x = Limits_Service{}
+	mi := &file_conf_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits_Service) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits_Service) ProtoMessage() {}
+
+func (x *Limits_Service) ProtoReflect() protoreflect.Message {
+	mi := &file_conf_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits_Service.ProtoReflect.Descriptor instead.
+func (*Limits_Service) Descriptor() ([]byte, []int) {
+	return file_conf_proto_rawDescGZIP(), []int{15, 0}
+}
+
+func (x *Limits_Service) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Limits_Service) GetPerSecond() int64 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
 var File_conf_proto protoreflect.FileDescriptor
 
 const file_conf_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xbe\x06\n" +
+	"conf.proto\x12\fprofile.conf\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf4\x06\n" +
 	"\tBootstrap\x127\n" +
 	"\aservice\x18\x01 \x01(\v2\x15.profile.conf.ServiceB\x06\xbaH\x03\xc8\x01\x01R\aservice\x124\n" +
 	"\x06server\x18\x02 \x01(\v2\x14.profile.conf.ServerB\x06\xbaH\x03\xc8\x01\x01R\x06server\x12.\n" +
@@ -1806,7 +2296,8 @@ const file_conf_proto_rawDesc = "" +
 	"\n" +
 	"coalescing\x18\r \x01(\v2\x18.profile.conf.CoalescingB\x06\xbaH\x03\xc8\x01\x01R\n" +
 	"coalescing\x121\n" +
-	"\x05cache\x18\x0e \x01(\v2\x13.profile.conf.CacheB\x06\xbaH\x03\xc8\x01\x01R\x05cache\"\x95\x03\n" +
+	"\x05cache\x18\x0e \x01(\v2\x13.profile.conf.CacheB\x06\xbaH\x03\xc8\x01\x01R\x05cache\x124\n" +
+	"\x06limits\x18\x0f \x01(\v2\x14.profile.conf.LimitsB\x06\xbaH\x03\xc8\x01\x01R\x06limits\"\x95\x03\n" +
 	"\tAdmission\x12\x18\n" +
 	"\aenabled\x18\x01 \x01(\bR\aenabled\x12:\n" +
 	"\x05reads\x18\x02 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\x05reads\x12>\n" +
@@ -1831,7 +2322,7 @@ const file_conf_proto_rawDesc = "" +
 	"\aService\x128\n" +
 	"\venvironment\x18\x01 \x01(\tB\x16\xbaH\x13r\x11R\x03devR\n" +
 	"productionR\venvironment\x12<\n" +
-	"\tlog_level\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\blogLevel\"\xe7\x05\n" +
+	"\tlog_level\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\blogLevel\"\xae\b\n" +
 	"\x06Server\x129\n" +
 	"\x04grpc\x18\x01 \x01(\v2\x1d.profile.conf.Server.ListenerB\x06\xbaH\x03\xc8\x01\x01R\x04grpc\x129\n" +
 	"\x04http\x18\x02 \x01(\v2\x1d.profile.conf.Server.ListenerB\x06\xbaH\x03\xc8\x01\x01R\x04http\x12;\n" +
@@ -1844,14 +2335,24 @@ const file_conf_proto_rawDesc = "" +
 	" \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\"\x15r\x132\x11^https?://[^/*]+$R\vcorsOrigins\x12\x12\n" +
 	"\x04docs\x18\v \x01(\bR\x04docs\x129\n" +
 	"\x11max_request_bytes\x18\x06 \x01(\x05B\r\xbaH\n" +
-	"\x1a\b\x18\x80\x80\x80\x02(\x80\bR\x0fmaxRequestBytes\x1a'\n" +
+	"\x1a\b\x18\x80\x80\x80\x02(\x80\bR\x0fmaxRequestBytes\x122\n" +
+	"\x03tls\x18\a \x01(\v2\x18.profile.conf.Server.TLSB\x06\xbaH\x03\xc8\x01\x01R\x03tls\x12;\n" +
+	"\x1atls_terminated_by_platform\x18\b \x01(\bR\x17tlsTerminatedByPlatform\x1a'\n" +
 	"\bListener\x12\x1b\n" +
 	"\x04addr\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04addr\x1a\x8c\x02\n" +
 	"\bTimeouts\x12=\n" +
 	"\x05query\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\x05query\x12A\n" +
 	"\acommand\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\acommand\x12C\n" +
 	"\bprogress\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\bprogress\x129\n" +
-	"\x05drain\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05drain\"\xf2\x03\n" +
+	"\x05drain\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x05drain\x1a\xd3\x01\n" +
+	"\x03TLS\x12/\n" +
+	"\tcert_file\x18\x01 \x01(\tB\x12\xbaH\x0fr\r\xba\x01\n" +
+	"-----BEGINR\bcertFile\x120\n" +
+	"\bkey_file\x18\x02 \x01(\tB\x15\xbaH\x0fr\r\xba\x01\n" +
+	"-----BEGIN\x80\x01\x01R\akeyFile\x128\n" +
+	"\x0eclient_ca_file\x18\x03 \x01(\tB\x12\xbaH\x0fr\r\xba\x01\n" +
+	"-----BEGINR\fclientCaFile\x12/\n" +
+	"\fclient_names\x18\x04 \x03(\tB\f\xbaH\t\x92\x01\x06\"\x04r\x02\x10\x01R\vclientNames\"\xf2\x03\n" +
 	"\x04Data\x12?\n" +
 	"\bpostgres\x18\x01 \x01(\v2\x1b.profile.conf.Data.PostgresB\x06\xbaH\x03\xc8\x01\x01R\bpostgres\x1a\xa8\x03\n" +
 	"\bPostgres\x12\x15\n" +
@@ -1867,16 +2368,42 @@ const file_conf_proto_rawDesc = "" +
 	"\x11statement_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x062\x04\x10\xc0\x84=R\x10statementTimeout\x12J\n" +
 	"\flock_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x062\x04\x10\xc0\x84=R\vlockTimeout\x12,\n" +
 	"\fmax_attempts\x18\a \x01(\x05B\t\xbaH\x06\x1a\x04\x18\n" +
-	"(\x01R\vmaxAttempts\"\x80\x02\n" +
+	"(\x01R\vmaxAttempts\"\xa6\b\n" +
 	"\x04Auth\x12!\n" +
 	"\finsecure_dev\x18\x01 \x01(\bR\vinsecureDev\x12@\n" +
-	"\fdev_services\x18\x02 \x03(\v2\x1d.profile.conf.Auth.DevServiceR\vdevServices\x1a\x92\x01\n" +
+	"\fdev_services\x18\x02 \x03(\v2\x1d.profile.conf.Auth.DevServiceR\vdevServices\x12?\n" +
+	"\x04mode\x18\x03 \x01(\tB+\xbaH(r&R\x00R\agatewayR\x06directR\x11platform_verifiedR\x04mode\x123\n" +
+	"\aissuers\x18\x04 \x03(\v2\x19.profile.conf.Auth.IssuerR\aissuers\x127\n" +
+	"\x10trusted_gateways\x18\x05 \x03(\tB\f\xbaH\t\x92\x01\x06\"\x04r\x02\x10\x03R\x0ftrustedGateways\x12=\n" +
+	"\bservices\x18\x06 \x03(\v2!.profile.conf.Auth.ServiceAccountR\bservices\x12Y\n" +
+	"\x12max_token_lifetime\x18\a \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
+	"\"\x04\b\x80\xf5$2\x02\b<R\x10maxTokenLifetime\x1a\x92\x01\n" +
 	"\n" +
 	"DevService\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12 \n" +
 	"\x05token\x18\x02 \x01(\tB\n" +
 	"\xbaH\x04r\x02\x10\b\x80\x01\x01R\x05token\x12E\n" +
 	"\x05roles\x18\x03 \x03(\tB/\xbaH,\x92\x01)\b\x01\"%r#R\x06readerR\x06writerR\n" +
+	"complianceR\x05adminR\x05roles\x1a\xe2\x02\n" +
+	"\x06Issuer\x12\"\n" +
+	"\x06issuer\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x04R\x06issuer\x126\n" +
+	"\n" +
+	"principals\x18\x02 \x01(\tB\x16\xbaH\x13r\x11R\bservicesR\x05usersR\n" +
+	"principals\x12,\n" +
+	"\taudiences\x18\x03 \x03(\tB\x0e\xbaH\v\x92\x01\b\b\x01\"\x04r\x02\x10\x01R\taudiences\x12\x19\n" +
+	"\bjwks_url\x18\x04 \x01(\tR\ajwksUrl\x12\x1b\n" +
+	"\tjwks_file\x18\x05 \x01(\tR\bjwksFile\x12\x12\n" +
+	"\x04jwks\x18\x06 \x01(\tR\x04jwks\x12&\n" +
+	"\fhs256_secret\x18\a \x01(\tB\x03\x80\x01\x01R\vhs256Secret\x12\x1d\n" +
+	"\n" +
+	"user_claim\x18\b \x01(\tR\tuserClaim\x12;\n" +
+	"\fuser_id_from\x18\t \x01(\tB\x19\xbaH\x16r\x14R\x00R\x04uuidR\n" +
+	"name_basedR\n" +
+	"userIdFrom\x1av\n" +
+	"\x0eServiceAccount\x12\x1d\n" +
+	"\x05email\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x03R\x05email\x12E\n" +
+	"\x05roles\x18\x02 \x03(\tB/\xbaH,\x92\x01)\b\x01\"%r#R\x06readerR\x06writerR\n" +
 	"complianceR\x05adminR\x05roles\"\xb9\f\n" +
 	"\tMessaging\x12>\n" +
 	"\x06pubsub\x18\x01 \x01(\v2\x1e.profile.conf.Messaging.PubsubB\x06\xbaH\x03\xc8\x01\x01R\x06pubsub\x12Q\n" +
@@ -1957,7 +2484,23 @@ const file_conf_proto_rawDesc = "" +
 	"\x04size\x18\x04 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\x04size\x12+\n" +
 	"\n" +
 	"stats_size\x18\x05 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\tstatsSize\x12 \n" +
-	"\tredis_url\x18\x06 \x01(\tB\x03\x80\x01\x01R\bredisUrlBPZNgithub.com/lingo-services/profile/internal/infrastructure/config/confpb;confpbb\x06proto3"
+	"\tredis_url\x18\x06 \x01(\tB\x03\x80\x01\x01R\bredisUrl\"\xb8\x04\n" +
+	"\x06Limits\x123\n" +
+	"\abackend\x18\x01 \x01(\tB\x19\xbaH\x16r\x14R\x06memoryR\x05redisR\x03offR\abackend\x12 \n" +
+	"\tredis_url\x18\x02 \x01(\tB\x03\x80\x01\x01R\bredisUrl\x12 \n" +
+	"\x04size\x18\x03 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\x04size\x12=\n" +
+	"\x14favorites_per_second\x18\x04 \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x01R\x12favoritesPerSecond\x129\n" +
+	"\x11favorites_per_day\x18\x05 \x01(\x03B\r\xbaH\n" +
+	"\"\b\x18\x80\x94\xeb\xdc\x03(\x01R\x0ffavoritesPerDay\x125\n" +
+	"\x0fupdates_per_day\x18\x06 \x01(\x03B\r\xbaH\n" +
+	"\"\b\x18\x80\x94\xeb\xdc\x03(\x01R\rupdatesPerDay\x12;\n" +
+	"\x13progress_per_second\x18\a \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x01R\x11progressPerSecond\x129\n" +
+	"\x12service_per_second\x18\b \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x01R\x10servicePerSecond\x128\n" +
+	"\bservices\x18\t \x03(\v2\x1c.profile.conf.Limits.ServiceR\bservices\x1aR\n" +
+	"\aService\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12*\n" +
+	"\n" +
+	"per_second\x18\x02 \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x01R\tperSecondBPZNgithub.com/lingo-services/profile/internal/infrastructure/config/confpb;confpbb\x06proto3"
 
 var (
 	file_conf_proto_rawDescOnce sync.Once
@@ -1971,7 +2514,7 @@ func file_conf_proto_rawDescGZIP() []byte {
 	return file_conf_proto_rawDescData
 }
 
-var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_conf_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_conf_proto_goTypes = []any{
 	(*Bootstrap)(nil),              // 0: profile.conf.Bootstrap
 	(*Admission)(nil),              // 1: profile.conf.Admission
@@ -1988,15 +2531,20 @@ var file_conf_proto_goTypes = []any{
 	(*Cursor)(nil),                 // 12: profile.conf.Cursor
 	(*Idempotency)(nil),            // 13: profile.conf.Idempotency
 	(*Cache)(nil),                  // 14: profile.conf.Cache
-	(*Admission_Gate)(nil),         // 15: profile.conf.Admission.Gate
-	(*Server_Listener)(nil),        // 16: profile.conf.Server.Listener
-	(*Server_Timeouts)(nil),        // 17: profile.conf.Server.Timeouts
-	(*Data_Postgres)(nil),          // 18: profile.conf.Data.Postgres
-	(*Auth_DevService)(nil),        // 19: profile.conf.Auth.DevService
-	(*Messaging_Pubsub)(nil),       // 20: profile.conf.Messaging.Pubsub
-	(*Messaging_Outbox)(nil),       // 21: profile.conf.Messaging.Outbox
-	(*Messaging_CatalogInbox)(nil), // 22: profile.conf.Messaging.CatalogInbox
-	(*durationpb.Duration)(nil),    // 23: google.protobuf.Duration
+	(*Limits)(nil),                 // 15: profile.conf.Limits
+	(*Admission_Gate)(nil),         // 16: profile.conf.Admission.Gate
+	(*Server_Listener)(nil),        // 17: profile.conf.Server.Listener
+	(*Server_Timeouts)(nil),        // 18: profile.conf.Server.Timeouts
+	(*Server_TLS)(nil),             // 19: profile.conf.Server.TLS
+	(*Data_Postgres)(nil),          // 20: profile.conf.Data.Postgres
+	(*Auth_DevService)(nil),        // 21: profile.conf.Auth.DevService
+	(*Auth_Issuer)(nil),            // 22: profile.conf.Auth.Issuer
+	(*Auth_ServiceAccount)(nil),    // 23: profile.conf.Auth.ServiceAccount
+	(*Messaging_Pubsub)(nil),       // 24: profile.conf.Messaging.Pubsub
+	(*Messaging_Outbox)(nil),       // 25: profile.conf.Messaging.Outbox
+	(*Messaging_CatalogInbox)(nil), // 26: profile.conf.Messaging.CatalogInbox
+	(*Limits_Service)(nil),         // 27: profile.conf.Limits.Service
+	(*durationpb.Duration)(nil),    // 28: google.protobuf.Duration
 }
 var file_conf_proto_depIdxs = []int32{
 	3,  // 0: profile.conf.Bootstrap.service:type_name -> profile.conf.Service
@@ -2013,48 +2561,54 @@ var file_conf_proto_depIdxs = []int32{
 	1,  // 11: profile.conf.Bootstrap.admission:type_name -> profile.conf.Admission
 	2,  // 12: profile.conf.Bootstrap.coalescing:type_name -> profile.conf.Coalescing
 	14, // 13: profile.conf.Bootstrap.cache:type_name -> profile.conf.Cache
-	15, // 14: profile.conf.Admission.reads:type_name -> profile.conf.Admission.Gate
-	15, // 15: profile.conf.Admission.updates:type_name -> profile.conf.Admission.Gate
-	15, // 16: profile.conf.Admission.shared:type_name -> profile.conf.Admission.Gate
-	23, // 17: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
-	16, // 18: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
-	16, // 19: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
-	16, // 20: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
-	17, // 21: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
-	18, // 22: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
-	19, // 23: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
-	20, // 24: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
-	22, // 25: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
-	21, // 26: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
-	23, // 27: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
-	23, // 28: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
-	23, // 29: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
-	23, // 30: profile.conf.Maintenance.session_retention:type_name -> google.protobuf.Duration
-	23, // 31: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
-	23, // 32: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
-	23, // 33: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
-	23, // 34: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
-	23, // 35: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
-	23, // 36: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
-	23, // 37: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
-	23, // 38: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
-	23, // 39: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
-	23, // 40: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
-	23, // 41: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
-	23, // 42: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
-	23, // 43: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
-	23, // 44: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
-	23, // 45: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
-	23, // 46: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
-	23, // 47: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
-	23, // 48: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
-	23, // 49: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
-	23, // 50: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
-	51, // [51:51] is the sub-list for method output_type
-	51, // [51:51] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	15, // 14: profile.conf.Bootstrap.limits:type_name -> profile.conf.Limits
+	16, // 15: profile.conf.Admission.reads:type_name -> profile.conf.Admission.Gate
+	16, // 16: profile.conf.Admission.updates:type_name -> profile.conf.Admission.Gate
+	16, // 17: profile.conf.Admission.shared:type_name -> profile.conf.Admission.Gate
+	28, // 18: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
+	17, // 19: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
+	17, // 20: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
+	17, // 21: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
+	18, // 22: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
+	19, // 23: profile.conf.Server.tls:type_name -> profile.conf.Server.TLS
+	20, // 24: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
+	21, // 25: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
+	22, // 26: profile.conf.Auth.issuers:type_name -> profile.conf.Auth.Issuer
+	23, // 27: profile.conf.Auth.services:type_name -> profile.conf.Auth.ServiceAccount
+	28, // 28: profile.conf.Auth.max_token_lifetime:type_name -> google.protobuf.Duration
+	24, // 29: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
+	26, // 30: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
+	25, // 31: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
+	28, // 32: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
+	28, // 33: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
+	28, // 34: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
+	28, // 35: profile.conf.Maintenance.session_retention:type_name -> google.protobuf.Duration
+	28, // 36: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
+	28, // 37: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
+	28, // 38: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
+	28, // 39: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
+	28, // 40: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
+	27, // 41: profile.conf.Limits.services:type_name -> profile.conf.Limits.Service
+	28, // 42: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
+	28, // 43: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
+	28, // 44: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
+	28, // 45: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
+	28, // 46: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
+	28, // 47: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
+	28, // 48: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
+	28, // 49: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
+	28, // 50: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
+	28, // 51: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
+	28, // 52: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
+	28, // 53: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
+	28, // 54: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
+	28, // 55: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
+	28, // 56: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_conf_proto_init() }
@@ -2068,7 +2622,7 @@ func file_conf_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_conf_proto_rawDesc), len(file_conf_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

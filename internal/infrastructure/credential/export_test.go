@@ -1,0 +1,4 @@
+package credential
+
+// Forget forgets what was verified.
+func Forget(v *Verifier) { v.verified.tokens.Purge() }
