@@ -25,12 +25,12 @@ const root = "../.."
 
 var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 
-// grpcurlCommands are the commands of a document's shell blocks, each on one line.
-func grpcurlCommands(document string) (commands []string) {
+// calls are the calls in a document's shell blocks, each on one line.
+func calls(document string) (commands []string) {
 	for _, block := range shellBlock.FindAllStringSubmatch(document, -1) {
 		joined := strings.ReplaceAll(block[1], "\\\n", " ")
 		for line := range strings.Lines(joined) {
-			if strings.Contains(line, "grpcurl") {
+			if strings.Contains(line, "grpcurl") || strings.HasPrefix(line, "curl ") {
 				commands = append(commands, strings.TrimSpace(line))
 			}
 		}
@@ -38,13 +38,13 @@ func grpcurlCommands(document string) (commands []string) {
 	return commands
 }
 
-func TestGrpcurlCommandsOfTheREADMEWork(t *testing.T) {
+func TestCallsOfTheREADMEWork(t *testing.T) {
 	t.Parallel()
-	const address = "127.0.0.1:9000"
+	const grpc, http = "127.0.0.1:9000", "127.0.0.1:8000"
 	document, err := os.ReadFile(root + "/README.md")
 	require.NoError(t, err)
-	commands := grpcurlCommands(string(document))
-	require.GreaterOrEqual(t, len(commands), 4)
+	commands := calls(string(document))
+	require.GreaterOrEqual(t, len(commands), 5)
 	state := t.TempDir()
 	issuer, err := devissuer.Open(state)
 	require.NoError(t, err)
@@ -53,8 +53,9 @@ func TestGrpcurlCommandsOfTheREADMEWork(t *testing.T) {
 	require.NoError(t, err)
 
 	for _, command := range commands {
-		require.Contains(t, command, address)
-		here := strings.ReplaceAll(command, address, service.App.Listeners.GRPC.Addr().String())
+		listeners := service.App.Listeners
+		here := strings.NewReplacer(grpc, listeners.GRPC.Addr().String(), http, listeners.HTTP.Addr().String(), "curl -s ", "curl -s --fail ").Replace(command)
+		require.NotEqual(t, command, here, "it calls nobody")
 		here = strings.ReplaceAll(here, ".bin/profilectl", "go run ./cmd/profilectl")
 		bash := exec.CommandContext(t.Context(), "bash", "-c", here)
 		bash.Dir, bash.Env = root, append(os.Environ(), "PROFILE_STATE_DIR="+state)

@@ -9,7 +9,6 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
@@ -94,7 +93,7 @@ func FuzzQuery(f *testing.F) {
 
 func requestOf(t *testing.T, route Route) proto.Message {
 	t.Helper()
-	kind, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(route.Method.Input().FullName()))
+	kind, err := protoregistry.GlobalTypes.FindMessageByName(route.Method.Input().FullName())
 	require.NoError(t, err)
 	return kind.New().Interface()
 }

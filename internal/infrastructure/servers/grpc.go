@@ -100,6 +100,7 @@ func NewGRPC(conf *confpb.Bootstrap, l Listeners, base *controllers.BaseHandler,
 			grpc.MaxRecvMsgSize(int(conf.GetServer().GetMaxRequestBytes())),
 			grpc.MaxConcurrentStreams(maxConcurrentStreams),
 			grpc.MaxHeaderListSize(maxHeaderBytes),
+			grpc.ConnectionTimeout(readHeaderTimeout), // of handshakes
 			// A new goroutine for each call grows its stack anew each time.
 			grpc.NumStreamWorkers(streamWorkers),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPing, PermitWithoutStream: true}),

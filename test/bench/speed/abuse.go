@@ -217,8 +217,12 @@ func (a *abused) resetStreams(ctx context.Context, resets *atomic.Int64) error {
 	for id := uint32(1); ctx.Err() == nil && id < 1<<30; id += 2 {
 		block.Reset()
 		for _, field := range [][2]string{
-			{":method", "POST"}, {":scheme", "http"}, {":path", profilev1.ProfileService_GetProfile_FullMethodName}, {":authority", "abuse"},
-			{"content-type", "application/grpc"}, {"te", "trailers"},
+			{":method", "POST"},
+			{":scheme", "http"},
+			{":path", profilev1.ProfileService_GetProfile_FullMethodName},
+			{":authority", "abuse"},
+			{"content-type", "application/grpc"},
+			{"te", "trailers"},
 		} {
 			if err = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
 				return err
