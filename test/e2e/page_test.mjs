@@ -1,4 +1,5 @@
 // The API page in the headless browser that CHROMIUM names: page_test.mjs http://host:port/docs [folder for screenshots].
+// TOKEN is Ada's.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
@@ -6,7 +7,6 @@ const require = createRequire(new URL("../../tools/openapi/package.json", import
 const { chromium } = require("playwright-core");
 const [, , docs, shots] = process.argv;
 const base = new URL(docs).origin;
-const ada = "eyJzdWIiOiIxMTExMTExMS0xMTExLTQxMTEtODExMS0xMTExMTExMTExMTEifQ";
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
 try {
@@ -36,9 +36,9 @@ async function check(colorScheme) {
   assert.deepEqual(complaints, [], "the page loads without a complaint");
 
   await page.locator(".btn.authorize").first().click();
-  const gateway = page.locator(".auth-container", { hasText: "X-Apigateway-Api-Userinfo" });
-  await gateway.locator("input").fill(ada);
-  await gateway.locator("button.authorize").click();
+  const user = page.locator(".auth-container", { hasText: "The end user's own token" });
+  await user.locator("input").fill(process.env.TOKEN);
+  await user.locator("button.authorize").click();
   await page.locator(".btn-done").first().click();
 
   const block = page.locator("#operations-profile-getProfile");

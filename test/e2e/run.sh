@@ -37,7 +37,8 @@ broker=$(sed -n 's/^broker: \([0-9.:]*\).*/\1/p' "$work/out")
 GRPC_ADDR=$grpc ADMIN_ADDR=$admin GRPCURL=.bin/grpcurl test/e2e/profile_flow_test.sh
 GRPC_ADDR=$grpc go run ./test/e2e/client
 docs=$(sed -n 's/^docs: *//p' "$work/out")
-CHROMIUM=$chromium node test/e2e/page_test.mjs "$docs" ${SCREENSHOTS:-}
+token=$(sed -n 's/.*authorization: Bearer \([^"]*\)".*/\1/p' "$work/out")
+TOKEN=$token CHROMIUM=$chromium node test/e2e/page_test.mjs "$docs" ${SCREENSHOTS:-}
 GRPC_ADDR=$grpc GRPCURL=.bin/grpcurl PROFILECTL=.bin/profilectl PUBSUB_EMULATOR_HOST=$broker test/e2e/event_chain_test.sh
 kill -INT "$stack"
 wait "$stack"
