@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -62,6 +63,7 @@ func call(ctx context.Context, method string, req, reply any, conn *grpc.ClientC
 		pattern, _ := runtime.HTTPPathPattern(ctx)
 		problems = append(problems, fix(r, verbOf(ctx), pattern)...)
 	}
+	problems = append(problems, ignored(ctx, message, problems)...)
 	if len(problems) == 0 {
 		return invoke(ctx, method, req, reply, conn, opts...)
 	}
@@ -79,15 +81,36 @@ func (undecodable) Marshal(any) ([]byte, error) { return []byte{0xff}, nil }
 func (undecodable) Unmarshal([]byte, any) error { return errors.New("no answer is expected") }
 func (undecodable) Name() string                { return "proto" }
 
-type verbKey struct{}
+// ignored are the parameters that grpc-gateway passes over: it reads no query beside a body, nor for what the path says.
+func ignored(ctx context.Context, message proto.Message, known []Violation) (problems []Violation) {
+	asked, _ := ctx.Value(askedKey{}).(asked)
+	pattern, _ := runtime.HTTPPathPattern(ctx)
+	for _, name := range sortedKeys(asked.query) {
+		inPath := strings.Contains(pattern, "{"+name+"}")
+		said := slices.ContainsFunc(known, func(v Violation) bool { return v.Field == name })
+		if !said && (asked.hasBody || inPath || parameter(message.ProtoReflect().Descriptor(), name) == nil) {
+			problems = append(problems, Violation{join("", name), "is not a known parameter"})
+		}
+	}
+	return problems
+}
 
-func withVerb(ctx context.Context, verb string) context.Context {
-	return context.WithValue(ctx, verbKey{}, verb)
+// asked is what a call must know of its request, beside the message.
+type asked struct {
+	verb    string
+	hasBody bool
+	query   url.Values
+}
+
+type askedKey struct{}
+
+func withRequest(ctx context.Context, a asked) context.Context {
+	return context.WithValue(ctx, askedKey{}, a)
 }
 
 func verbOf(ctx context.Context) string {
-	verb, _ := ctx.Value(verbKey{}).(string)
-	return verb
+	a, _ := ctx.Value(askedKey{}).(asked)
+	return a.verb
 }
 
 // codec is the JSON of bodies.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -132,6 +133,11 @@ func (e *edge) checked(next http.Handler) http.Handler {
 			plain(http.StatusNotAcceptable, "answers are application/json").write(w, r)
 			return
 		}
+		parameters, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil {
+			plain(http.StatusBadRequest, "the query cannot be read").write(w, r)
+			return
+		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.opts.MaxBodyBytes))
 		var tooLong *http.MaxBytesError
 		switch {
@@ -150,7 +156,8 @@ func (e *edge) checked(next http.Handler) http.Handler {
 		if verb == http.MethodHead {
 			verb = http.MethodGet
 		}
-		r = r.WithContext(withVerb(r.Context(), verb))
+		hasBody := verb != http.MethodGet && verb != http.MethodDelete
+		r = r.WithContext(withRequest(r.Context(), asked{verb, hasBody, parameters}))
 		r.Method, r.Body = verb, io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})

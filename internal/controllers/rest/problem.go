@@ -108,8 +108,8 @@ func ofTransport(code codes.Code) models.Reason {
 		return models.ReasonDeadlineExceeded
 	case codes.Canceled:
 		return models.ReasonCancelled
-	case codes.ResourceExhausted:
-		return models.ReasonInvalidArgument // the message or its headers are too large
+	case codes.InvalidArgument, codes.ResourceExhausted: // too large is the message, or its headers
+		return models.ReasonInvalidArgument
 	default:
 		return models.ReasonInternal
 	}

@@ -286,6 +286,8 @@ func TestS8_RESTNamesEveryViolation(t *testing.T) {
 		"query, nested":            {http.MethodGet, history + "?filter.completion=9&filter=1&filter.x=1&filter.watched_after=now", "", []string{"filter", "filter.completion", "filter.watched_after", "filter.x"}},
 		"query, rules":             {http.MethodGet, history + "?page_size=-1", "", []string{"page_size"}},
 		"query of a delete":        {http.MethodDelete, likes + "?action=1", "", []string{"action"}},
+		"query beside a body":      {http.MethodPut, likes + "?occurred_at=2026-01-01T00:00:00Z&x=1", "", []string{"occurred_at", "x"}},
+		"query where none is":      {http.MethodGet, "/api/v1/videos/" + videoID + "/stats?video_id=" + videoID + "&fresh=1", "", []string{"fresh", "video_id"}},
 		"query of a delete, wrong": {http.MethodDelete, likes + "?when=1", "", []string{"when"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -344,6 +346,8 @@ func TestA62_HTTPItselfAnswersWithProblems(t *testing.T) {
 		"refused by weight":    {http.MethodGet, me, "", []string{"Accept", "application/json;q=0"}, 406, "Content-Type", "application/problem+json"},
 		"text":                 {http.MethodPatch, me, `{"display_name": "Ada"}`, []string{"Content-Type", "text/plain"}, 415, "Accept", "application/json"},
 		"latin":                {http.MethodPatch, me, `{"display_name": "Ada"}`, []string{"Content-Type", "application/json; charset=latin1"}, 415, "Accept", "application/json"},
+		"half a query":         {http.MethodGet, me + "/favorites?page_size=%zz", "", nil, 400, "Content-Type", "application/problem+json"},
+		"half a query, alone":  {http.MethodGet, me + "?a;b", "", nil, 400, "Content-Type", "application/problem+json"},
 		"packed":               {http.MethodPatch, me, `{"display_name": "Ada"}`, []string{"Content-Encoding", "gzip"}, 415, "Accept", "application/json"},
 		"patch for a put":      {http.MethodPut, likes, `{}`, []string{"Content-Type", "application/merge-patch+json"}, 415, "Accept", "application/json"},
 		"too long":             {http.MethodPatch, me, `{"display_name": "` + strings.Repeat("a", 1<<18) + `"}`, nil, 413, "Content-Type", "application/problem+json"},
