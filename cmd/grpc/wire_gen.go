@@ -112,7 +112,7 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	profileHandler := controllers.NewProfileHandler(decoder, limitsLimits, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
 	server := health.NewServer()
 	grpcServer := servers.NewGRPC(conf, listeners, baseHandler, profileHandler, server)
-	rest, cleanup7, err := servers.NewREST(ctx, conf, listeners, log, baseHandler, profileHandler)
+	rest, cleanup7, err := servers.NewREST(ctx, conf, listeners, log, metrics, baseHandler, profileHandler)
 	if err != nil {
 		cleanup6()
 		cleanup5()

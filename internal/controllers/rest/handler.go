@@ -35,14 +35,17 @@ type Options struct {
 	Origins []string
 }
 
+// Observer counts requests that HTTP itself refused, before there was a call: no path, no method, too long.
+type Observer interface{ HTTPRefused(status int) }
+
 // Interceptor is what the connection given to New needs.
 func Interceptor() grpc.DialOption { return grpc.WithChainUnaryInterceptor(call) }
 
 // New serves the routes of the contract over conn, which has Interceptor. ctx ends what it waits for.
-func New(ctx context.Context, conn *grpc.ClientConn, log *slog.Logger, opts Options) (http.Handler, error) {
+func New(ctx context.Context, conn *grpc.ClientConn, log *slog.Logger, observer Observer, opts Options) (http.Handler, error) {
 	// This option is not of a mux but of the process, and is read without a lock.
 	parseQueries.Do(func() { runtime.NewServeMux(runtime.SetQueryParameterParser(query{})) })
-	e := &edge{routes: Routes(), log: log, opts: opts}
+	e := &edge{routes: Routes(), log: log, observer: observer, opts: opts}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newCodec()),
 		runtime.WithIncomingHeaderMatcher(incomingHeader),
@@ -67,9 +70,10 @@ func New(ctx context.Context, conn *grpc.ClientConn, log *slog.Logger, opts Opti
 var parseQueries sync.Once
 
 type edge struct {
-	routes []Route
-	log    *slog.Logger
-	opts   Options
+	routes   []Route
+	log      *slog.Logger
+	observer Observer
+	opts     Options
 }
 
 var requestIDs = regexp.MustCompile(`^[!-~]{1,128}$`)
@@ -130,26 +134,26 @@ func (e *edge) checked(next http.Handler) http.Handler {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		case len(verbs) > 0 && !acceptsJSON(r.Header.Values("Accept")):
-			plain(http.StatusNotAcceptable, "answers are application/json").write(w, r)
+			e.refuse(w, r, http.StatusNotAcceptable, "answers are application/json")
 			return
 		}
 		parameters, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil {
-			plain(http.StatusBadRequest, "the query cannot be read").write(w, r)
+			e.refuse(w, r, http.StatusBadRequest, "the query cannot be read")
 			return
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.opts.MaxBodyBytes))
 		var tooLong *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLong):
-			plain(http.StatusRequestEntityTooLarge, fmt.Sprintf("a body has at most %d bytes", e.opts.MaxBodyBytes)).write(w, r)
+			e.refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("a body has at most %d bytes", e.opts.MaxBodyBytes))
 			return
 		case err != nil:
-			plain(http.StatusBadRequest, "the body ended early").write(w, r)
+			e.refuse(w, r, http.StatusBadRequest, "the body ended early")
 			return
 		case len(body) > 0 && !isJSON(r):
 			w.Header().Set("Accept", "application/json")
-			plain(http.StatusUnsupportedMediaType, "bodies are application/json, or application/merge-patch+json with PATCH").write(w, r)
+			e.refuse(w, r, http.StatusUnsupportedMediaType, "bodies are application/json, or application/merge-patch+json with PATCH")
 			return
 		}
 		verb := r.Method
@@ -161,6 +165,12 @@ func (e *edge) checked(next http.Handler) http.Handler {
 		r.Method, r.Body = verb, io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})
+}
+
+// refuse says what HTTP itself says.
+func (e *edge) refuse(w http.ResponseWriter, r *http.Request, code int, detail string) {
+	e.observer.HTTPRefused(code)
+	Problem{Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: detail}.write(w, r)
 }
 
 func isJSON(r *http.Request) bool {
@@ -193,7 +203,7 @@ func (e *edge) unrouted(_ context.Context, _ *runtime.ServeMux, _ runtime.Marsha
 	if code == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", strings.Join(allowed(e.routes, r.URL.Path), ", "))
 	}
-	plain(code, "").write(w, r)
+	e.refuse(w, r, code, "")
 }
 
 // failed implements runtime.ErrorHandlerFunc.
@@ -209,7 +219,7 @@ func (e *edge) failed(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marsha
 	}
 	var routing *runtime.HTTPStatusError
 	if errors.As(err, &routing) {
-		plain(routing.HTTPStatus, "").write(w, r)
+		e.refuse(w, r, routing.HTTPStatus, "")
 		return
 	}
 	if md, ok := runtime.ServerMetadataFromContext(ctx); ok {

@@ -68,11 +68,6 @@ func (p Problem) write(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// plain is what HTTP itself says.
-func plain(code int, detail string) Problem {
-	return Problem{Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: detail}
-}
-
 // problemOf is a call's error as a problem, and when to try again; zero for never.
 func problemOf(err error, field func(string) string) (p Problem, retryAfter time.Duration) {
 	s := status.Convert(err)

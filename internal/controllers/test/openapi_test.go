@@ -25,6 +25,7 @@ import (
 	"github.com/lingo-services/profile/internal/controllers/problem"
 	"github.com/lingo-services/profile/internal/controllers/rest"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+	"github.com/lingo-services/profile/internal/infrastructure/observability"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/test/testkit"
@@ -312,7 +313,7 @@ func failing(t *testing.T) string {
 	conn, err := grpc.NewClient("passthrough:///failing", rest.Interceptor(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }))
 	require.NoError(t, err)
-	handler, err := rest.New(t.Context(), conn, slog.New(slog.DiscardHandler), rest.Options{MaxBodyBytes: 1 << 10})
+	handler, err := rest.New(t.Context(), conn, slog.New(slog.DiscardHandler), observability.NewMetrics(), rest.Options{MaxBodyBytes: 1 << 10})
 	require.NoError(t, err)
 	front := httptest.NewServer(handler)
 	t.Cleanup(func() {

@@ -353,13 +353,14 @@ func TestA62_HTTPItselfAnswersWithProblems(t *testing.T) {
 		"too long":             {http.MethodPatch, me, `{"display_name": "` + strings.Repeat("a", 1<<18) + `"}`, nil, 413, "Content-Type", "application/problem+json"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			got := ask(t, s, tc.verb, tc.path, tc.body, append(tc.pairs, as...)...)
 			require.Equal(t, tc.code, got.code, got.body)
 			require.Equal(t, tc.value, got.header.Get(tc.header))
 			require.Equal(t, "about:blank", got.problem.Type)
 		})
 	}
+	_, metrics := admin(t, s, "/metrics")
+	require.Contains(t, metrics, `profile_http_refused_total{status="415"} 5`)
 	options := ask(t, s, http.MethodOptions, likes, "")
 	require.Equal(t, http.StatusNoContent, options.code)
 	require.Equal(t, "DELETE, PUT", options.header.Get("Allow"))

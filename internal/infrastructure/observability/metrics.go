@@ -1,6 +1,7 @@
 package observability
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,7 @@ type Metrics struct {
 	requests    *prometheus.HistogramVec
 	batches     *prometheus.HistogramVec
 	waits       *prometheus.HistogramVec
+	refused     *prometheus.CounterVec
 }
 
 // NewMetrics registers everything in a registry of its own.
@@ -54,8 +56,11 @@ func NewMetrics() *Metrics {
 			Name: "profile_batch_wait_seconds", Help: "How long the first command of a shared transaction had waited for it, by kind.",
 			Buckets: []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1},
 		}, []string{"kind"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "profile_http_refused_total", Help: "REST requests that HTTP itself refused, before there was a call, by status.",
+		}, []string{"status"}),
 	}
-	m.Registry.MustRegister(m.engagements, m.progress, m.doubts, m.preferences, m.drift, m.requests, m.batches, m.waits,
+	m.Registry.MustRegister(m.engagements, m.progress, m.doubts, m.preferences, m.drift, m.requests, m.batches, m.waits, m.refused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -96,6 +101,9 @@ func (m *Metrics) BatchTaken(kind string, commands int, waited time.Duration) {
 
 // CounterDrift implements services.Observer.
 func (m *Metrics) CounterDrift() { m.drift.Inc() }
+
+// HTTPRefused implements rest.Observer.
+func (m *Metrics) HTTPRefused(status int) { m.refused.WithLabelValues(strconv.Itoa(status)).Inc() }
 
 // RequestServed records one answered call.
 func (m *Metrics) RequestServed(method, code string, took time.Duration) {

@@ -18,6 +18,7 @@ import (
 	"github.com/lingo-services/profile/internal/controllers/docs"
 	"github.com/lingo-services/profile/internal/controllers/rest"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+	"github.com/lingo-services/profile/internal/infrastructure/observability"
 )
 
 // REST serves the HTTP listener. It calls ProfileService in this process, over gRPC in memory, so that what guards
@@ -35,7 +36,7 @@ const pipeBytes = 256 << 10
 // NewREST uses the interceptor and handler of the gRPC server. closeConn is safe after Stop. Kratos gives the server its
 // place in the process' life; its router and codecs are not used: they answer what is not found from
 // http.DefaultServeMux, have no bounds, and know no problems.
-func NewREST(ctx context.Context, conf *confpb.Bootstrap, l Listeners, log *slog.Logger, base *controllers.BaseHandler, handler *controllers.ProfileHandler) (server *REST, closeConn func(), err error) {
+func NewREST(ctx context.Context, conf *confpb.Bootstrap, l Listeners, log *slog.Logger, metrics *observability.Metrics, base *controllers.BaseHandler, handler *controllers.ProfileHandler) (server *REST, closeConn func(), err error) {
 	pipe := bufconn.Listen(pipeBytes)
 	conn, err := grpc.NewClient("passthrough:///in-memory", rest.Interceptor(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -44,7 +45,7 @@ func NewREST(ctx context.Context, conf *confpb.Bootstrap, l Listeners, log *slog
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect REST: %w", err)
 	}
-	routes, err := rest.New(ctx, conn, log, rest.Options{
+	routes, err := rest.New(ctx, conn, log, metrics, rest.Options{
 		MaxBodyBytes: int64(conf.GetServer().GetMaxRequestBytes()), Origins: conf.GetServer().GetCorsOrigins(),
 	})
 	if err != nil {
