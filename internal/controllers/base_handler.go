@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"log/slog"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -110,7 +111,7 @@ func (b *BaseHandler) serve(ctx context.Context, req any, policy policy, handler
 	if subject, caller, err = b.admit(ctx, md, req, policy.access); err != nil {
 		return subject, caller, nil, err
 	}
-	leave, err := b.doors.Enter(ctx, policy.slots, subject.User)
+	leave, err := b.doors.Enter(ctx, policy.slots, subject.Share())
 	if err != nil {
 		return subject, caller, nil, err
 	}
@@ -147,6 +148,9 @@ func (b *BaseHandler) report(ctx context.Context, method string, req any, caller
 		slog.String("caller", caller.Name()),
 		slog.String("user_id", subject.User.String()),
 	}
+	if id := requestID(ctx); id != "" {
+		attrs = append(attrs, slog.String("request_id", id))
+	}
 	if r, ok := req.(interface{ GetVideoId() string }); ok {
 		if id, err := models.ParseVideoID(r.GetVideoId()); err == nil {
 			attrs = append(attrs, slog.String("video_id", id.String()))
@@ -174,8 +178,20 @@ func (b *BaseHandler) report(ctx context.Context, method string, req any, caller
 	b.observer.RequestServed(method, code, took)
 }
 
+var requestIDs = regexp.MustCompile(`^[!-~]{1,128}$`)
+
+// requestID is the caller's own id of a call, 1-128 visible ASCII characters; empty without a good one.
+func requestID(ctx context.Context) string {
+	ids := metadata.ValueFromIncomingContext(ctx, keyRequestID)
+	if len(ids) != 1 || !requestIDs.MatchString(ids[0]) {
+		return ""
+	}
+	return ids[0]
+}
+
 // Metadata keys (api.md section 7).
 const (
+	keyRequestID   = "x-request-id"
 	keyIdempotency = "x-md-idempotency-key"
 	keyIfMatch     = "x-md-if-match"
 	keyIfNoneMatch = "x-md-if-none-match"

@@ -209,7 +209,7 @@ func (s schemas) mergePatch(d protoreflect.MessageDescriptor) (object, error) {
 		}
 	}
 	schema["description"] = fmt.Sprintf("A JSON merge patch (RFC 7396) of %s: what is absent stays, null clears, anything else is set; "+
-		"`extra` is merged key by key.", d.Name())
+		"`extra` is merged key by key, each key's value as a whole.", d.Name())
 	schema["additionalProperties"] = false
 	return schema, nil
 }

@@ -97,7 +97,7 @@ type ProfileServiceClient interface {
 	// Paging as ListFavorites.
 	ListWatchHistory(ctx context.Context, in *ListWatchHistoryRequest, opts ...grpc.CallOption) (*ListWatchHistoryResponse, error)
 	// Returns the counters of one video; all zero for a video nobody touched. Callers: anyone, no identity is needed or
-	// looked at. Reads only. As old as 5 s.
+	// looked at. Reads only. As old as 5 s; caches of HTTP may keep it for 5 s more.
 	GetVideoStats(ctx context.Context, in *GetVideoStatsRequest, opts ...grpc.CallOption) (*GetVideoStatsResponse, error)
 	// GetVideoStats of up to 100 videos, in request order and length, duplicates repeated; no ids, no items. Callers:
 	// anyone. Reads only.
@@ -321,7 +321,7 @@ type ProfileServiceServer interface {
 	// Paging as ListFavorites.
 	ListWatchHistory(context.Context, *ListWatchHistoryRequest) (*ListWatchHistoryResponse, error)
 	// Returns the counters of one video; all zero for a video nobody touched. Callers: anyone, no identity is needed or
-	// looked at. Reads only. As old as 5 s.
+	// looked at. Reads only. As old as 5 s; caches of HTTP may keep it for 5 s more.
 	GetVideoStats(context.Context, *GetVideoStatsRequest) (*GetVideoStatsResponse, error)
 	// GetVideoStats of up to 100 videos, in request order and length, duplicates repeated; no ids, no items. Callers:
 	// anyone. Reads only.

@@ -55,6 +55,9 @@ func (d *Decoder) UpdatePreferences(s identity.Subject, h Headers, req *profilev
 }
 
 func (r *request) update(key string, cmd services.UpdateProfile) models.Call {
+	if r.headers.IfNoneMatch != "" {
+		r.violate("x-md-if-none-match", "is for reads; expected_profile_version 0 says that there must be no profile")
+	}
 	cmd.IfMatch = models.SortETags(cmd.IfMatch)
 	return r.write(key, cmd)
 }

@@ -13,6 +13,8 @@ const (
 	headerAuthorization = "authorization"
 	// headerForwarded is where Google's API Gateway puts the client's authorization.
 	headerForwarded = "x-forwarded-authorization"
+	// headerServerless is what Cloud Run verifies instead of authorization, when it is there.
+	headerServerless = "x-serverless-authorization"
 )
 
 const bearer = "Bearer "

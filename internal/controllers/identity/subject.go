@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"crypto/sha256"
 
 	"github.com/lingo-services/profile/internal/models"
 )
@@ -53,9 +54,19 @@ func (c Caller) ResolveNobody(access Access) (Subject, error) {
 	case c.isUser() && access.Self:
 		return Subject{User: c.User, Actor: models.UserActor(c.User)}, nil
 	case !c.isUser() && c.hasOneOf(access.Roles):
-		return Subject{Actor: models.ServiceActor}, nil
+		return Subject{Actor: models.ServiceActor, Service: c.Service}, nil
 	}
 	return Subject{}, models.ErrPermissionDenied
+}
+
+// Share is who shares the slots of calls in work: the user, else the service, else everybody without a name.
+func (s Subject) Share() (id models.UserID) {
+	if s.User != (models.UserID{}) || s.Service == "" {
+		return s.User
+	}
+	sum := sha256.Sum256([]byte(s.Service))
+	copy(id[:], sum[:])
+	return id
 }
 
 func (c Caller) resolveSelf(access Access, userID string) (Subject, error) {

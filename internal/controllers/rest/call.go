@@ -86,9 +86,10 @@ func ignored(ctx context.Context, message proto.Message, known []Violation) (pro
 	asked, _ := ctx.Value(askedKey{}).(asked)
 	pattern, _ := runtime.HTTPPathPattern(ctx)
 	for _, name := range sortedKeys(asked.query) {
-		inPath := strings.Contains(pattern, "{"+name+"}")
-		said := slices.ContainsFunc(known, func(v Violation) bool { return v.Field == name })
-		if !said && (asked.hasBody || inPath || parameter(message.ProtoReflect().Descriptor(), name) == nil) {
+		path, field := parameter(message.ProtoReflect().Descriptor(), name)
+		inPath := strings.Contains(pattern, "{"+path+"}")
+		said := slices.ContainsFunc(known, func(v Violation) bool { return v.Field == join("", name) })
+		if !said && (asked.hasBody || inPath || field == nil) {
 			problems = append(problems, Violation{join("", name), "is not a known parameter"})
 		}
 	}
@@ -137,7 +138,13 @@ func (*codec) NewDecoder(r io.Reader) runtime.Decoder {
 		case *profilev1.UpdatePreferencesRequest:
 			return fault(message, patchPreferences(body, req))
 		}
-		return fault(message, decode(body, message))
+		problems := decode(body, message)
+		for _, field := range fixed[message.ProtoReflect().Descriptor().FullName()] {
+			if message.ProtoReflect().Has(field) {
+				problems = append(problems, Violation{string(field.Name()), "follows from the path"})
+			}
+		}
+		return fault(message, problems)
 	})
 }
 
@@ -147,31 +154,40 @@ type query struct{ runtime.DefaultQueryParser }
 // Parse implements runtime.QueryParameterParser.
 func (q query) Parse(message proto.Message, values url.Values, filter *utilities.DoubleArray) error {
 	var problems []Violation
+	said, fields := url.Values{}, map[string]protoreflect.FieldDescriptor{}
 	for _, name := range sortedKeys(values) {
-		field := parameter(message.ProtoReflect().Descriptor(), name)
-		switch {
-		case field == nil:
+		path, field := parameter(message.ProtoReflect().Descriptor(), name)
+		if field == nil {
 			problems = append(problems, Violation{join("", name), "is not a known parameter"})
-		case len(values[name]) > 1 && !field.IsList():
-			problems = append(problems, Violation{name, "must be sent once"})
-		case q.DefaultQueryParser.Parse(message, url.Values{name: values[name]}, filter) != nil:
-			problems = append(problems, Violation{name, "must be " + kindOf(field)})
+			continue
+		}
+		said[path], fields[path] = append(said[path], values[name]...), field
+	}
+	for _, path := range sortedKeys(said) {
+		switch field := fields[path]; {
+		case len(said[path]) > 1 && !field.IsList():
+			problems = append(problems, Violation{path, "must be sent once"})
+		case q.DefaultQueryParser.Parse(message, url.Values{path: said[path]}, filter) != nil:
+			problems = append(problems, Violation{path, "must be " + kindOf(field)})
 		}
 	}
-	return fault(message, problems)
+	slices.SortFunc(problems, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+	return fault(message, problems[:min(len(problems), mostViolations)])
 }
 
-// parameter finds a field by its path; nil when there is none, or when it has no value of its own.
-func parameter(d protoreflect.MessageDescriptor, path string) protoreflect.FieldDescriptor {
-	name, rest, nested := strings.Cut(path, ".")
-	field := fieldOf(d, name)
+// parameter finds a field by its path, and the path by the contract's names; nil when there is none, or when it has no
+// value of its own.
+func parameter(d protoreflect.MessageDescriptor, given string) (path string, field protoreflect.FieldDescriptor) {
+	name, rest, nested := strings.Cut(given, ".")
+	field = fieldOf(d, name)
 	switch {
 	case field == nil, nested && field.Message() == nil:
-		return nil
+		return "", nil
 	case nested:
-		return parameter(field.Message(), rest)
+		inner, leaf := parameter(field.Message(), rest)
+		return join(string(field.Name()), inner), leaf
 	case field.Message() != nil && field.Message().FullName() != "google.protobuf.Timestamp":
-		return nil
+		return "", nil
 	}
-	return field
+	return string(field.Name()), field
 }

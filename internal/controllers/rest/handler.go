@@ -1,15 +1,11 @@
 package rest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
-	"net/url"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -124,80 +120,6 @@ func (e *edge) crossOrigin(next http.Handler) http.Handler {
 	}).Handler(next)
 }
 
-// checked refuses what HTTP itself says is wrong, and reads the body.
-func (e *edge) checked(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		verbs := allowed(e.routes, r.URL.Path)
-		switch {
-		case len(verbs) > 0 && r.Method == http.MethodOptions:
-			w.Header().Set("Allow", strings.Join(verbs, ", "))
-			w.WriteHeader(http.StatusNoContent)
-			return
-		case len(verbs) > 0 && !acceptsJSON(r.Header.Values("Accept")):
-			e.refuse(w, r, http.StatusNotAcceptable, "answers are application/json")
-			return
-		}
-		parameters, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil {
-			e.refuse(w, r, http.StatusBadRequest, "the query cannot be read")
-			return
-		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.opts.MaxBodyBytes))
-		var tooLong *http.MaxBytesError
-		switch {
-		case errors.As(err, &tooLong):
-			e.refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("a body has at most %d bytes", e.opts.MaxBodyBytes))
-			return
-		case err != nil:
-			e.refuse(w, r, http.StatusBadRequest, "the body ended early")
-			return
-		case len(body) > 0 && !isJSON(r):
-			w.Header().Set("Accept", "application/json")
-			e.refuse(w, r, http.StatusUnsupportedMediaType, "bodies are application/json, or application/merge-patch+json with PATCH")
-			return
-		}
-		verb := r.Method
-		if verb == http.MethodHead {
-			verb = http.MethodGet
-		}
-		hasBody := verb != http.MethodGet && verb != http.MethodDelete
-		r = r.WithContext(withRequest(r.Context(), asked{verb, hasBody, parameters}))
-		r.Method, r.Body = verb, io.NopCloser(bytes.NewReader(body))
-		next.ServeHTTP(w, r)
-	})
-}
-
-// refuse says what HTTP itself says.
-func (e *edge) refuse(w http.ResponseWriter, r *http.Request, code int, detail string) {
-	e.observer.HTTPRefused(code)
-	Problem{Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: detail}.write(w, r)
-}
-
-func isJSON(r *http.Request) bool {
-	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	charset := params["charset"]
-	return err == nil && r.Header.Get("Content-Encoding") == "" && (charset == "" || strings.EqualFold(charset, "utf-8")) &&
-		(kind == "application/json" || kind == "application/merge-patch+json" && r.Method == http.MethodPatch)
-}
-
-// acceptsJSON reports whether a list of media ranges admits application/json; none admits everything.
-func acceptsJSON(ranges []string) bool {
-	list := strings.TrimSpace(strings.Join(ranges, ","))
-	if list == "" {
-		return true
-	}
-	for item := range strings.SplitSeq(list, ",") {
-		kind, params, err := mime.ParseMediaType(strings.TrimSpace(item))
-		if err != nil || strings.Trim(params["q"], "0.") == "" && params["q"] != "" {
-			continue
-		}
-		if kind == "*/*" || kind == "application/*" || kind == "application/json" || kind == contentTypeProblem {
-			return true
-		}
-	}
-	return false
-}
-
 // unrouted implements runtime.RoutingErrorHandlerFunc.
 func (e *edge) unrouted(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
 	if code == http.StatusMethodNotAllowed {
@@ -267,7 +189,7 @@ func answered(ctx context.Context, w http.ResponseWriter, message proto.Message)
 		w.Header().Set("Cache-Control", publicCaching)
 		w.Header().Set("ETag", tag)
 		asked, _ := metadata.FromOutgoingContext(ctx)
-		if models.ETagMatches(strings.Join(asked.Get("x-md-if-none-match"), ","), tag) {
+		if models.ETagMatches(strings.Join(asked.Get("x-md-if-none-match"), ","), strings.TrimPrefix(tag, "W/")) {
 			code = http.StatusNotModified
 		}
 	}
@@ -283,6 +205,7 @@ func answered(ctx context.Context, w http.ResponseWriter, message proto.Message)
 	}
 	if code != http.StatusOK {
 		w.Header().Del("Content-Type")
+		w.Header().Set(gzhttp.HeaderNoCompression, "nothing to compress")
 		w.WriteHeader(code)
 	}
 	return nil

@@ -12,13 +12,15 @@ var incoming = map[string]string{
 	"Authorization":             "authorization",
 	"X-Forwarded-Authorization": "x-forwarded-authorization",
 	"X-Apigateway-Api-Userinfo": "x-apigateway-api-userinfo",
-	"Idempotency-Key":           "x-md-idempotency-key",
-	"If-Match":                  "x-md-if-match",
-	"If-None-Match":             "x-md-if-none-match",
-	"X-Md-Client-Time":          "x-md-client-time",
-	"X-Md-Consistency":          "x-md-consistency",
-	"Traceparent":               "traceparent",
-	headerRequestID:             "x-request-id",
+	// Refused where it would say who calls: see identity.OnPlatform.
+	"X-Serverless-Authorization": "x-serverless-authorization",
+	"Idempotency-Key":            "x-md-idempotency-key",
+	"If-Match":                   "x-md-if-match",
+	"If-None-Match":              "x-md-if-none-match",
+	"X-Md-Client-Time":           "x-md-client-time",
+	"X-Md-Consistency":           "x-md-consistency",
+	"Traceparent":                "traceparent",
+	headerRequestID:              "x-request-id",
 }
 
 // outgoing are the metadata of answers that reach the caller, by the same names.

@@ -54,7 +54,15 @@ func decode(body []byte, message proto.Message) []Violation {
 // checker finds what is wrong between a JSON value and the ProtoJSON mapping of a message.
 type checker struct{ violations []Violation }
 
+// mostViolations bounds what a caller can have us say.
+const mostViolations = 100
+
+func (c *checker) full() bool { return len(c.violations) >= mostViolations }
+
 func (c *checker) violate(path, format string, args ...any) {
+	if c.full() {
+		return
+	}
 	c.violations = append(c.violations, Violation{path, fmt.Sprintf(format, args...)})
 }
 
@@ -65,6 +73,9 @@ func (c *checker) message(path string, value any, d protoreflect.MessageDescript
 		return
 	}
 	for _, name := range sortedKeys(object) {
+		if c.full() {
+			return
+		}
 		field := fieldOf(d, name)
 		switch {
 		case field == nil:
@@ -94,6 +105,9 @@ func (c *checker) field(path string, value any, field protoreflect.FieldDescript
 		return
 	}
 	for i, item := range list {
+		if c.full() {
+			return
+		}
 		c.value(fmt.Sprintf("%s[%d]", path, i), item, field)
 	}
 }

@@ -23,12 +23,12 @@ var public = func() map[string]bool {
 	return methods
 }()
 
-// contentTag is an entity tag of what a message says.
+// contentTag is an entity tag of what a message says; a weak one, since bodies may be compressed.
 func contentTag(message proto.Message) (string, error) {
 	wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
 	if err != nil {
 		return "", fmt.Errorf("encode for etag: %w", err)
 	}
 	sum := sha256.Sum256(wire)
-	return `"` + hex.EncodeToString(sum[:8]) + `"`, nil
+	return `W/"` + hex.EncodeToString(sum[:8]) + `"`, nil
 }

@@ -76,6 +76,24 @@ func (r Route) Matches(path string) bool {
 	})
 }
 
+// fixed are the fields that each route of a request takes from its path.
+var fixed = func() map[protoreflect.FullName][]protoreflect.FieldDescriptor {
+	fields, routes := map[protoreflect.FullName][]protoreflect.FieldDescriptor{}, Routes()
+	for _, route := range routes {
+		request := route.Method.Input()
+		fields[request.FullName()] = nil
+		for i := range request.Fields().Len() {
+			field := request.Fields().Get(i)
+			if !slices.ContainsFunc(routes, func(r Route) bool {
+				return r.Method.Input() == request && !strings.Contains(r.Pattern, "{"+string(field.Name())+"}")
+			}) {
+				fields[request.FullName()] = append(fields[request.FullName()], field)
+			}
+		}
+	}
+	return fields
+}()
+
 // allowed are the verbs that path knows, for the Allow header; none where there is no such path.
 func allowed(routes []Route, path string) (verbs []string) {
 	for _, r := range routes {

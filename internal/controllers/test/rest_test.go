@@ -275,6 +275,8 @@ func TestS8_RESTNamesEveryViolation(t *testing.T) {
 		"beyond 32 bits":           {http.MethodPatch, me + "/preferences", `{"daily_quota_minutes": 3000000000}`, []string{"daily_quota_minutes"}},
 		"a null character":         {http.MethodPatch, me, `{"display_name": "a\u0000"}`, []string{"display_name"}},
 		"what the path says":       {http.MethodPut, likes, `{"favorite_type": "FAVORITE_TYPE_BOOKMARK", "action": 2}`, []string{"favorite_type", "action"}},
+		"another id in the body":   {http.MethodPut, likes, `{"video_id": "` + videoID + `"}`, []string{"video_id"}},
+		"one name in two ways":     {http.MethodGet, me + "/favorites?page_size=1&pageSize=2", "", []string{"page_size"}},
 		"an id that is none":       {http.MethodPut, me + "/likes/x", "", []string{"video_id"}},
 		"a time that is none":      {http.MethodPut, likes, `{"occurred_at": "yesterday"}`, []string{"occurred_at"}},
 		"a list":                   {http.MethodPost, me + "/favorites:batchQuery", `{"video_ids": ["x", 7, null], "all": true}`, []string{"all", "video_ids[1]", "video_ids[2]"}},
@@ -307,6 +309,18 @@ func TestS8_RESTNamesHeaders(t *testing.T) {
 		"Idempotency-Key", "a", "Idempotency-Key", "b", "X-Md-Client-Time", "now")...)
 	require.Equal(t, http.StatusBadRequest, got.code)
 	require.Equal(t, []string{"Idempotency-Key"}, got.fields(), got.body)
+	got = ask(t, s, http.MethodPatch, me, `{"display_name": "Ada"}`, append(asUser(testkit.NewUser()), "If-None-Match", "*")...)
+	require.Equal(t, []string{"If-None-Match"}, got.fields(), got.body)
+}
+
+// However much is wrong, the answer stays short, and so does the work.
+func TestT13_ViolationsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	body := `{"video_ids": [1` + strings.Repeat(",1", 120_000) + `]}`
+	got := ask(t, s, http.MethodPost, me+"/favorites:batchQuery", body, asUser(testkit.NewUser())...)
+	require.Equal(t, http.StatusBadRequest, got.code)
+	require.Len(t, got.problem.Errors, 100)
 }
 
 // Credentials are checked before anything is said about the request (S87).
@@ -341,13 +355,18 @@ func TestA62_HTTPItselfAnswersWithProblems(t *testing.T) {
 		"no such method":       {http.MethodPut, me, "{}", nil, 405, "Allow", "GET, HEAD, PATCH"},
 		"no such method, verb": {http.MethodGet, me + "/favorites:batchQuery", "", nil, 405, "Allow", "POST"},
 		"override is ignored":  {http.MethodPost, me, "", []string{"X-Http-Method-Override", "GET"}, 405, "Allow", "GET, HEAD, PATCH"},
-		"form instead of GET":  {http.MethodPost, me, "a=b", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "Accept", "application/json"},
+		"form instead of GET":  {http.MethodPost, me, "a=b", []string{"Content-Type", "application/x-www-form-urlencoded"}, 405, "Allow", "GET, HEAD, PATCH"},
 		"not acceptable":       {http.MethodGet, me, "", []string{"Accept", "text/html, application/xml;q=0.9"}, 406, "Content-Type", "application/problem+json"},
 		"refused by weight":    {http.MethodGet, me, "", []string{"Accept", "application/json;q=0"}, 406, "Content-Type", "application/problem+json"},
 		"text":                 {http.MethodPatch, me, `{"display_name": "Ada"}`, []string{"Content-Type", "text/plain"}, 415, "Accept", "application/json"},
 		"latin":                {http.MethodPatch, me, `{"display_name": "Ada"}`, []string{"Content-Type", "application/json; charset=latin1"}, 415, "Accept", "application/json"},
 		"half a query":         {http.MethodGet, me + "/favorites?page_size=%zz", "", nil, 400, "Content-Type", "application/problem+json"},
 		"half a query, alone":  {http.MethodGet, me + "?a;b", "", nil, 400, "Content-Type", "application/problem+json"},
+		"header in Latin-1":    {http.MethodPatch, me, `{"display_name": "Ada"}`, []string{"If-Match", "\"\xe9-1\""}, 400, "Content-Type", "application/problem+json"},
+		"token and half a one": {http.MethodGet, me, "", []string{"Authorization", "Bearer \xe9"}, 400, "Content-Type", "application/problem+json"},
+		"path that is no text": {http.MethodGet, "/api/v1/videos/%FF/stats", "", nil, 400, "Content-Type", "application/problem+json"},
+		"value that is none":   {http.MethodGet, "/api/v1/videos/stats:batchGet?video_ids=%FF", "", nil, 400, "Content-Type", "application/problem+json"},
+		"body of a delete":     {http.MethodDelete, likes, `{}`, nil, 400, "Content-Type", "application/problem+json"},
 		"packed":               {http.MethodPatch, me, `{"display_name": "Ada"}`, []string{"Content-Encoding", "gzip"}, 415, "Accept", "application/json"},
 		"patch for a put":      {http.MethodPut, likes, `{}`, []string{"Content-Type", "application/merge-patch+json"}, 415, "Accept", "application/json"},
 		"too long":             {http.MethodPatch, me, `{"display_name": "` + strings.Repeat("a", 1<<18) + `"}`, nil, 413, "Content-Type", "application/problem+json"},
@@ -360,7 +379,7 @@ func TestA62_HTTPItselfAnswersWithProblems(t *testing.T) {
 		})
 	}
 	_, metrics := admin(t, s, "/metrics")
-	require.Contains(t, metrics, `profile_http_refused_total{status="415"} 5`)
+	require.Contains(t, metrics, `profile_http_refused_total{status="415"} 4`)
 	options := ask(t, s, http.MethodOptions, likes, "")
 	require.Equal(t, http.StatusNoContent, options.code)
 	require.Equal(t, "DELETE, PUT", options.header.Get("Allow"))
@@ -403,7 +422,7 @@ func TestA95_CountersArePublicAndCacheable(t *testing.T) {
 	one := ask(t, s, http.MethodGet, "/api/v1/videos/"+videoID+"/stats", "")
 	require.Equal(t, "1", one.object(t)["like_count"])
 	require.Equal(t, "public, max-age=5", one.header.Get("Cache-Control"))
-	same := ask(t, s, http.MethodGet, "/api/v1/videos/"+videoID+"/stats", "", "If-None-Match", `"x", W/`+one.header.Get("Etag"))
+	same := ask(t, s, http.MethodGet, "/api/v1/videos/"+videoID+"/stats", "", "If-None-Match", `"x", `+one.header.Get("Etag"))
 	require.Equal(t, http.StatusNotModified, same.code)
 	require.Empty(t, same.body)
 	require.Equal(t, "public, max-age=5", same.header.Get("Cache-Control"))

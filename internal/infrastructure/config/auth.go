@@ -57,10 +57,14 @@ func Authenticator(c *confpb.Bootstrap, log *slog.Logger) (identity.Authenticato
 	if auth.GetMode() == modeDirect {
 		verified = identity.NewDirect(verifier, accounts(auth), log)
 	}
-	if auth.GetInsecureDev() {
-		return identity.NewBeside(insecureDev(auth), verified), cleanup, nil
+	var authenticator identity.Authenticator = verified
+	if auth.GetMode() == modePlatformVerified {
+		authenticator = identity.OnPlatform{Authenticator: verified}
 	}
-	return verified, cleanup, nil
+	if auth.GetInsecureDev() {
+		return identity.NewBeside(insecureDev(auth), authenticator), cleanup, nil
+	}
+	return authenticator, cleanup, nil
 }
 
 func insecureDev(auth *confpb.Auth) identity.InsecureDev {

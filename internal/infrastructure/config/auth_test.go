@@ -46,8 +46,10 @@ func TestT2_ModesAreValidAsDocumented(t *testing.T) {
 		require.NoError(t, config.Validate(inMode(t, mode)), mode)
 	}
 	for name, change := range map[string]func(*confpb.Auth){
-		"users only":      func(a *confpb.Auth) { a.Issuers, a.TrustedGateways, a.Services = a.Issuers[1:], nil, nil },
-		"shared secret":   func(a *confpb.Auth) { a.Issuers[1].JwksUrl, a.Issuers[1].Hs256Secret = "", strings.Repeat("x", 32) },
+		"users only": func(a *confpb.Auth) { a.Issuers, a.TrustedGateways, a.Services = a.Issuers[1:], nil, nil },
+		"shared secret": func(a *confpb.Auth) {
+			a.Issuers[1].JwksUrl, a.Issuers[1].Hs256Secret = "", "4fb1c09e7d2a8356e0b94c7d1f6a2835"
+		},
 		"key file":        func(a *confpb.Auth) { a.Issuers[1].JwksUrl, a.Issuers[1].JwksFile = "", "/etc/keys.json" },
 		"local issuer":    func(a *confpb.Auth) { a.Issuers[1].JwksUrl = "http://127.0.0.1:8080/keys" },
 		"claim and names": func(a *confpb.Auth) { a.Issuers[1].UserClaim, a.Issuers[1].UserIdFrom = "uid", "name_based" },
@@ -77,18 +79,24 @@ func TestT2_IdentityThatIsHalfConfiguredIsRefused(t *testing.T) {
 		"users behind a gateway": {"gateway", func(a *confpb.Auth) {
 			a.Issuers = append(a.Issuers, &confpb.Auth_Issuer{Issuer: "https://u", Principals: "users", Audiences: []string{"a"}})
 		}, "auth.issuers[1].principals"},
-		"no audience":                  {"gateway", func(a *confpb.Auth) { a.Issuers[0].Audiences = nil }, "auth.issuers[0].audiences"},
-		"an empty audience":            {"gateway", func(a *confpb.Auth) { a.Issuers[0].Audiences = []string{""} }, "auth.issuers[0].audiences[0]"},
-		"no issuer's name":             {"gateway", func(a *confpb.Auth) { a.Issuers[0].Issuer = "" }, "auth.issuers[0].issuer"},
-		"an issuer twice":              {"gateway", func(a *confpb.Auth) { a.Issuers = append(a.Issuers, a.Issuers[0]) }, "auth.issuers[1].issuer: is listed twice"},
-		"unknown principals":           {"gateway", func(a *confpb.Auth) { a.Issuers[0].Principals = "robots" }, "auth.issuers[0].principals"},
-		"a service twice":              {"gateway", func(a *confpb.Auth) { a.Services = append(a.Services, a.Services[0]) }, "auth.services[1].email"},
-		"a gateway as a service":       {"gateway", func(a *confpb.Auth) { a.Services[0].Email = gatewayEmail }, "auth.services[0].email"},
-		"a gateway twice":              {"gateway", func(a *confpb.Auth) { a.TrustedGateways = []string{gatewayEmail, gatewayEmail} }, "auth.trusted_gateways[1]"},
-		"a service without roles":      {"gateway", func(a *confpb.Auth) { a.Services[0].Roles = nil }, "auth.services[0].roles"},
-		"a role nobody knows":          {"gateway", func(a *confpb.Auth) { a.Services[0].Roles = []string{"root"} }, "auth.services[0].roles[0]"},
-		"a service's shared secret":    {"gateway", func(a *confpb.Auth) { a.Issuers[0].Hs256Secret = strings.Repeat(canary, 3) }, "auth.issuers[0].hs256_secret: only"},
-		"a short shared secret":        {"direct", func(a *confpb.Auth) { a.Issuers[1].JwksUrl, a.Issuers[1].Hs256Secret = "", canary }, "auth.issuers[1].hs256_secret: must have"},
+		"no audience":               {"gateway", func(a *confpb.Auth) { a.Issuers[0].Audiences = nil }, "auth.issuers[0].audiences"},
+		"an empty audience":         {"gateway", func(a *confpb.Auth) { a.Issuers[0].Audiences = []string{""} }, "auth.issuers[0].audiences[0]"},
+		"no issuer's name":          {"gateway", func(a *confpb.Auth) { a.Issuers[0].Issuer = "" }, "auth.issuers[0].issuer"},
+		"an issuer twice":           {"gateway", func(a *confpb.Auth) { a.Issuers = append(a.Issuers, a.Issuers[0]) }, "auth.issuers[1].issuer: is listed twice"},
+		"unknown principals":        {"gateway", func(a *confpb.Auth) { a.Issuers[0].Principals = "robots" }, "auth.issuers[0].principals"},
+		"a service twice":           {"gateway", func(a *confpb.Auth) { a.Services = append(a.Services, a.Services[0]) }, "auth.services[1].email"},
+		"a gateway as a service":    {"gateway", func(a *confpb.Auth) { a.Services[0].Email = gatewayEmail }, "auth.services[0].email"},
+		"a gateway twice":           {"gateway", func(a *confpb.Auth) { a.TrustedGateways = []string{gatewayEmail, gatewayEmail} }, "auth.trusted_gateways[1]"},
+		"a service without roles":   {"gateway", func(a *confpb.Auth) { a.Services[0].Roles = nil }, "auth.services[0].roles"},
+		"a role nobody knows":       {"gateway", func(a *confpb.Auth) { a.Services[0].Roles = []string{"root"} }, "auth.services[0].roles[0]"},
+		"a service's shared secret": {"gateway", func(a *confpb.Auth) { a.Issuers[0].Hs256Secret = strings.Repeat(canary, 3) }, "auth.issuers[0].hs256_secret: only"},
+		"a short shared secret":     {"direct", func(a *confpb.Auth) { a.Issuers[1].JwksUrl, a.Issuers[1].Hs256Secret = "", canary }, "auth.issuers[1].hs256_secret: must have"},
+		"the documents' own secret": {"direct", func(a *confpb.Auth) {
+			a.Issuers[1].JwksUrl, a.Issuers[1].Hs256Secret = "", "change-me-to-the-32-characters-of-the-project"
+		}, "auth.issuers[1].hs256_secret: a key of the repository"},
+		"a secret of one letter": {"direct", func(a *confpb.Auth) {
+			a.Issuers[1].JwksUrl, a.Issuers[1].Hs256Secret = "", strings.Repeat("x", 32)
+		}, "auth.issuers[1].hs256_secret: production wants"},
 		"keys and a secret":            {"direct", func(a *confpb.Auth) { a.Issuers[1].Hs256Secret = strings.Repeat(canary, 3) }, "at most one of"},
 		"keys in clear":                {"direct", func(a *confpb.Auth) { a.Issuers[1].JwksUrl = "http://keys.example.com/keys" }, "auth.issuers[1].jwks_url"},
 		"keys by another scheme":       {"direct", func(a *confpb.Auth) { a.Issuers[1].JwksUrl = "file:///etc/passwd" }, "auth.issuers[1].jwks_url"},

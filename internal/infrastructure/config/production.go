@@ -38,6 +38,12 @@ func checkProduction(conf *confpb.Bootstrap) (problems []error) {
 			refuse(true, "cursor.keys[%d]: %s; openssl rand -hex 32 makes a good one", i, why)
 		}
 	}
+	for i, issuer := range conf.GetAuth().GetIssuers() {
+		if secret := issuer.GetHs256Secret(); secret != "" {
+			why := weakness(secret)
+			refuse(why != "", "auth.issuers[%d].hs256_secret: %s", i, why)
+		}
+	}
 	if server.GetTls().GetCertFile() == "" && !server.GetTlsTerminatedByPlatform() {
 		const fix = "server.%s.addr: plaintext off loopback is refused in production; set server.tls, or server.tls_terminated_by_platform when that is so"
 		refuse(!IsLoopback(server.GetGrpc().GetAddr()), fix, "grpc")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -16,6 +17,7 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
+	"google.golang.org/grpc/grpclog"
 )
 
 // App runs until ctx ends and then stops in order.
@@ -72,6 +74,8 @@ func run[A App](name string, args []string, build Build[A]) error {
 	}
 	defer flush()
 	collectLess()
+	// gRPC and grpc-gateway would write lines of their own beside the log, some at a caller's will.
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	log.Debug("configuration", "config", config.Redacted(conf))
 	app, cleanup, err := build(ctx, conf, log)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/http"
 
 	khttp "github.com/go-kratos/kratos/v2/transport/http"
 	"golang.org/x/sync/errgroup"
@@ -66,6 +67,7 @@ func NewREST(ctx context.Context, conf *confpb.Bootstrap, l Listeners, log *slog
 	server.ReadHeaderTimeout, server.ReadTimeout = readHeaderTimeout, readTimeout
 	server.WriteTimeout, server.IdleTimeout = writeTimeout, idleTimeout
 	server.MaxHeaderBytes = maxHeaderBytes
+	server.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams}
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	return server, func() { _ = conn.Close() }, nil
 }
