@@ -14,6 +14,8 @@ export interface ProfileClientOptions {
   baseUrl: string;
   /** The bearer token, or what gives it, asked for every call. Without it calls name nobody: public counters only. */
   token?: string | (() => string | Promise<string>);
+  /** Send the token without TLS, too, as to a proxy beside the caller; without it only to loopback addresses. */
+  plaintextTokens?: boolean;
   /** Sends one request; the global `fetch` by default. */
   fetch?: Fetch;
   /** How often a call may be repeated, 4 by default. */
@@ -39,14 +41,25 @@ export interface ProfileClient extends Client<paths> {
  * Makes a client. A call that changes something gets an Idempotency-Key unless it names one. A call that failed is
  * repeated with the same key when there was no service to answer, or the service says that the same call may succeed
  * later: never sooner than Retry-After asks.
+ *
+ * @example
+ * const profile = createProfileClient({ baseUrl: "https://profile.example.com", token: () => session.token() });
+ * try {
+ *   await profile.PUT("/api/v1/user/me/likes/{video_id}", { params: { path: { video_id } }, body: {} });
+ * } catch (error) {
+ *   if (!(error instanceof ProfileProblem && error.reason === "VIDEO_UNAVAILABLE")) throw error;
+ * }
+ * for await (const { video_id, video } of profile.favorites({ favorite_type: "FAVORITE_TYPE_LIKE" })) {
+ *   console.log(video_id, video?.title);
+ * }
  */
 export function createProfileClient(options: ProfileClientOptions): ProfileClient {
-  const { baseUrl, token, retries = 4 } = options;
+  const { baseUrl, token, plaintextTokens = false, retries = 4 } = options;
   const send: Fetch = options.fetch ?? ((request) => fetch(request));
   const client = createClient<paths>({ baseUrl, fetch: retrying(send, retries) });
   client.use(problems, keys);
   if (token !== undefined) {
-    client.use(bearer(token));
+    client.use(bearer(token, plaintextTokens));
   }
   return Object.assign(client, {
     favorites: (query: Query<"listFavorites"> = {}) =>
@@ -88,9 +101,15 @@ const keys: Middleware = {
   },
 };
 
-function bearer(token: NonNullable<ProfileClientOptions["token"]>): Middleware {
+const loopback = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+function bearer(token: NonNullable<ProfileClientOptions["token"]>, plaintextTokens: boolean): Middleware {
   return {
     async onRequest({ request }) {
+      const { protocol, hostname } = new URL(request.url);
+      if (protocol !== "https:" && !plaintextTokens && !loopback.test(hostname)) {
+        throw new Error(`no token is sent to ${hostname} without TLS; the option plaintextTokens allows it`);
+      }
       request.headers.set("Authorization", `Bearer ${typeof token === "string" ? token : await token()}`);
     },
   };

@@ -68,6 +68,23 @@ test("a token is sent with every call, fresh when it is a function", async () =>
   assert.deepEqual(headers("Authorization"), ["Bearer abc", "Bearer t1", "Bearer t2", null]);
 });
 
+for (const [baseUrl, plaintextTokens, sends] of [
+  ["https://profile.test", false, true],
+  ["http://127.0.0.1:8000", false, true],
+  ["http://[::1]:8000", false, true],
+  ["http://localhost:8000", false, true],
+  ["http://profile.test", false, false],
+  ["http://127.0.0.1.profile.test", false, false],
+  ["http://localhost.profile.test", false, false],
+  ["http://profile.test", true, true],
+] as const) {
+  test(`a token is ${sends ? "sent" : "not sent"} to ${baseUrl}${plaintextTokens ? " when that is allowed" : ""}`, async () => {
+    const call = answering([json({})], { baseUrl, plaintextTokens, token: "abc" }).GET("/api/v1/user/me");
+    await (sends ? call : assert.rejects(call, /without TLS/));
+    assert.deepEqual(headers("Authorization"), sends ? ["Bearer abc"] : []);
+  });
+}
+
 test("a call that changes something has a key of its own, kept over retries", async () => {
   const profile = answering([new TypeError("connection lost"), problem(503), json({})]);
   await profile.PUT("/api/v1/user/me/likes/{video_id}", like);
