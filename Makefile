@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.bin
 export PATH := $(BIN):$(PATH)
 # Imports of the protos come from this module's third_party folder; no schema registry is needed.
 KRATOS := github.com/go-kratos/kratos/v2@v2.9.1
-GENERATED := api internal/clients/catalog/video internal/infrastructure/config/confpb internal/repositories/profiledb internal/repositories/mocks '*wire_gen.go'
+GENERATED := api clients/typescript/src/schema.ts internal/clients/catalog/video internal/infrastructure/config/confpb internal/repositories/profiledb internal/repositories/mocks '*wire_gen.go'
 GOTEST := go test -race -shuffle=on -count=1
 DBTESTS := ./internal/services/test/ ./internal/repositories/ ./internal/controllers/test/
 TASKTESTS := ./internal/tasks/outbox/ ./internal/tasks/catalog_inbox/
@@ -33,7 +33,7 @@ test: ## Run every test with the race detector, shuffled
 race: test ## The same as test: the race detector is always on
 
 .PHONY: lint
-lint: golangci buf-lint openapi-lint sql-lint rules tidy-check ## Run every linter
+lint: golangci buf-lint openapi-lint ts-check sql-lint rules tidy-check ## Run every linter
 
 .PHONY: golangci
 golangci: $(BIN)/golangci-lint
@@ -58,6 +58,20 @@ openapi-lint: $(SPECTRAL) ## Lint the OpenAPI document (.spectral.yaml), and com
 	$(SPECTRAL) lint --fail-severity warn api/openapi/profile.v1.yaml
 	@for file in $(VIEWER)/*; do cmp $$file tools/openapi/node_modules/swagger-ui-dist/$${file##*/}; done
 
+TYPESCRIPT := clients/typescript
+TSC := $(TYPESCRIPT)/node_modules/.bin/tsc
+$(TSC): $(TYPESCRIPT)/package.json $(TYPESCRIPT)/package-lock.json
+	cd $(TYPESCRIPT) && npm ci && touch ../../$@
+
+.PHONY: ts-check
+ts-check: ts-build ## Check the types of the TypeScript client and run its tests that need no service
+	node --test $(TYPESCRIPT)/dist/test/client.test.js
+
+.PHONY: ts-build
+ts-build: $(TSC)
+	rm -rf $(TYPESCRIPT)/dist
+	$(TSC) -p $(TYPESCRIPT)
+
 .PHONY: tidy-check
 tidy-check: ## Fail when the go.mod or go.sum of a module is not what its imports need
 	@for mod in $$(git ls-files '*go.mod'); do (cd $$(dirname $$mod) && go mod tidy -diff) || { echo "run go mod tidy in $$(dirname $$mod)"; exit 1; }; done
@@ -72,10 +86,11 @@ rules: ## List every rule in scope with its test, and check the states of profil
 	go run ./test/rules
 
 .PHONY: generate
-generate: tools third_party ## Regenerate protobuf, SQL, wire and mocks
+generate: tools third_party $(TSC) ## Regenerate protobuf, OpenAPI, the TypeScript client's schema, SQL, wire and mocks
 	buf generate
 	buf generate --template buf.gen.openapi.yaml
 	go run ./api/openapi/gen $(BIN)/openapi/openapi.yaml api/openapi/profile.v1.yaml
+	cd $(TYPESCRIPT) && npm run --silent generate
 	sqlc generate
 	wire ./cmd/grpc ./cmd/tasks/outbox ./cmd/tasks/catalog_inbox ./cmd/tasks/maintenance ./internal/infrastructure/devstack
 	go generate ./internal/repositories
@@ -152,7 +167,7 @@ bench-events: ## Compare the publisher with the Pub/Sub client alone, a textbook
 	cd test/bench && go run ./events $(BENCH_EVENTS)
 
 .PHONY: e2e
-e2e: $(BIN)/grpcurl $(SPECTRAL) ## Start the stack and run the end-to-end scripts against it; SCREENSHOTS=folder keeps pictures of /docs
+e2e: $(BIN)/grpcurl $(SPECTRAL) ts-build ## Start the stack and run the end-to-end scripts against it; SCREENSHOTS=folder keeps pictures of /docs
 	test/e2e/run.sh
 
 .PHONY: check

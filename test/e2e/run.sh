@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 chromium=${CHROMIUM:-$(command -v chromium || command -v google-chrome || true)}
-[ -n "$chromium" ] || { echo 'the test of /docs needs chromium, or CHROMIUM=path of a browser like it'; exit 1; }
+[ -n "$chromium" ] || { echo 'the tests in a browser need chromium, or CHROMIUM=path of a browser like it'; exit 1; }
 work=$(mktemp -d)
 stack=
 finish() {
@@ -39,6 +39,9 @@ GRPC_ADDR=$grpc go run ./test/e2e/client
 docs=$(sed -n 's/^docs: *//p' "$work/out")
 token=$(sed -n 's/.*authorization: Bearer \([^"]*\)".*/\1/p' "$work/out")
 TOKEN=$token CHROMIUM=$chromium node test/e2e/page_test.mjs "$docs" ${SCREENSHOTS:-}
+export BASE_URL=${docs%/docs}
+TOKEN=$token CHROMIUM=$chromium node test/e2e/browser_client_test.mjs
+TOKEN=$token node --test --test-reporter=spec clients/typescript/dist/test/stack.test.js
 GRPC_ADDR=$grpc GRPCURL=.bin/grpcurl PROFILECTL=.bin/profilectl PUBSUB_EMULATOR_HOST=$broker test/e2e/event_chain_test.sh
 kill -INT "$stack"
 wait "$stack"
