@@ -384,7 +384,7 @@ export interface paths {
         /**
          * Get the counters of a video
          * @description Returns the counters of one video; all zero for a video nobody touched. Callers: anyone, no identity is needed or
-         *     looked at. Reads only. As old as 5 s.
+         *     looked at. Reads only. As old as 5 s; caches of HTTP may keep it for 5 s more.
          */
         get: operations["getVideoStats"];
         put?: never;
@@ -575,7 +575,7 @@ export interface components {
             /** @description At most 500 code points, no control characters but tab and newline; '' when there is none. */
             learning_goal: string;
         };
-        /** @description A JSON merge patch (RFC 7396) of Preferences: what is absent stays, null clears, anything else is set; `extra` is merged key by key. */
+        /** @description A JSON merge patch (RFC 7396) of Preferences: what is absent stays, null clears, anything else is set; `extra` is merged key by key, each key's value as a whole. */
         PreferencesPatch: {
             /**
              * Format: int32
@@ -657,7 +657,7 @@ export interface components {
             /** @description Output only, lower case. */
             user_id: string;
         };
-        /** @description A JSON merge patch (RFC 7396) of Profile: what is absent stays, null clears, anything else is set; `extra` is merged key by key. */
+        /** @description A JSON merge patch (RFC 7396) of Profile: what is absent stays, null clears, anything else is set; `extra` is merged key by key, each key's value as a whole. */
         ProfilePatch: {
             /**
              * @description Absolute https URL of at most 2048 bytes, its host without empty labels, its port 1-65535, no control, bidirectional
@@ -675,7 +675,7 @@ export interface components {
              *     preferences.
              */
             display_name?: string;
-            /** @description A JSON merge patch (RFC 7396) of Preferences: what is absent stays, null clears, anything else is set; `extra` is merged key by key. */
+            /** @description A JSON merge patch (RFC 7396) of Preferences: what is absent stays, null clears, anything else is set; `extra` is merged key by key, each key's value as a whole. */
             preferences?: {
                 /**
                  * Format: int32
