@@ -14,10 +14,11 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"google.golang.org/grpc/grpclog"
+
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
-	"google.golang.org/grpc/grpclog"
 )
 
 // App runs until ctx ends and then stops in order.
