@@ -27,7 +27,7 @@ func patchProfile(body []byte, req *profilev1.UpdateProfileRequest) []Violation 
 		case "display_name", "avatar_url":
 			req.UpdateMask.Paths = append(req.UpdateMask.Paths, string(field.Name()))
 		case "preferences":
-			req.UpdateMask.Paths = append(req.UpdateMask.Paths, preferencePaths(value, req.GetProfile().GetPreferences())...)
+			req.UpdateMask.Paths = append(req.UpdateMask.Paths, preferencePaths(value)...)
 		default: // output only: ignored, so that what was read can be sent back
 		}
 	}
@@ -42,7 +42,7 @@ func patchPreferences(body []byte, req *profilev1.UpdatePreferencesRequest) []Vi
 	if len(problems) > 0 {
 		return problems
 	}
-	req.UpdateMask = &fieldmaskpb.FieldMask{Paths: preferencePaths(object, req.GetPreferences())}
+	req.UpdateMask = &fieldmaskpb.FieldMask{Paths: preferencePaths(object)}
 	slices.Sort(req.GetUpdateMask().GetPaths())
 	return nil
 }
@@ -60,24 +60,23 @@ func merged(body []byte, message proto.Message) (map[string]any, []Violation) {
 	return object, nil
 }
 
-// preferencePaths are the paths of a patch of preferences. What the patch deletes is removed from prefs.
-func preferencePaths(patch any, prefs *profilev1.Preferences) (paths []string) {
+var preferences = (&profilev1.Preferences{}).ProtoReflect().Descriptor()
+
+// preferencePaths are the paths of a patch of preferences.
+func preferencePaths(patch any) (paths []string) {
 	object, ok := patch.(map[string]any)
 	if !ok { // null
 		return []string{"preferences"}
 	}
 	for name, value := range object {
-		field := fieldOf(prefs.ProtoReflect().Descriptor(), name).Name()
+		field := fieldOf(preferences, name).Name()
 		extra, isObject := value.(map[string]any)
 		if field != "extra" || !isObject {
 			paths = append(paths, string(field))
 			continue
 		}
-		for key, member := range extra {
-			paths = append(paths, "extra."+key)
-			if member == nil {
-				delete(prefs.GetExtra().GetFields(), key)
-			}
+		for key := range extra {
+			paths = append(paths, "extra."+key) // a null deletes the key, also in gRPC
 		}
 	}
 	return paths
