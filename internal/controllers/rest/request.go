@@ -80,11 +80,15 @@ func (e *edge) read(w http.ResponseWriter, r *http.Request, hasBody bool) (body 
 		}
 		return nil, r.ContentLength == 0
 	}
+	if r.ContentLength > e.opts.MaxBodyBytes { // unread: it is known to be too long
+		e.tooLong(w, r)
+		return nil, false
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.opts.MaxBodyBytes))
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLong):
-		e.refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("a body has at most %d bytes", e.opts.MaxBodyBytes))
+		e.tooLong(w, r)
 	case err != nil:
 		e.refuse(w, r, http.StatusBadRequest, "the body ended early")
 	case len(body) > 0 && !isJSON(r):
@@ -94,6 +98,11 @@ func (e *edge) read(w http.ResponseWriter, r *http.Request, hasBody bool) (body 
 		return body, true
 	}
 	return nil, false
+}
+
+func (e *edge) tooLong(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Connection", "close") // whoever sends the rest would have it read
+	e.refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("a body has at most %d bytes", e.opts.MaxBodyBytes))
 }
 
 // refuse says what HTTP itself says.
