@@ -6,7 +6,6 @@ package controllers
 import (
 	"context"
 	"log/slog"
-	"regexp"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -178,12 +177,10 @@ func (b *BaseHandler) report(ctx context.Context, method string, req any, caller
 	b.observer.RequestServed(method, code, took)
 }
 
-var requestIDs = regexp.MustCompile(`^[!-~]{1,128}$`)
-
 // requestID is the caller's own id of a call, 1-128 visible ASCII characters; empty without a good one.
 func requestID(ctx context.Context) string {
 	ids := metadata.ValueFromIncomingContext(ctx, keyRequestID)
-	if len(ids) != 1 || !requestIDs.MatchString(ids[0]) {
+	if len(ids) != 1 || !dto.IsKey(ids[0]) {
 		return ""
 	}
 	return ids[0]

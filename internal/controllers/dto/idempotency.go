@@ -16,13 +16,16 @@ const (
 
 var visibleASCII = regexp.MustCompile(`^[!-~]{1,128}$`)
 
+// IsKey reports whether text may be a key or an id of a caller's own: 1-128 visible ASCII characters (S7).
+func IsKey(text string) bool { return visibleASCII.MatchString(text) }
+
 // write is a call with side effects: with the idempotency key of field or header, and the fingerprint of asked (S85),
 // which is what was decoded, so that every spelling of a request has the same one. Call it last.
 func (r *request) write(field string, asked any) models.Call {
 	call := r.read()
 	header := r.headers.IdempotencyKey
 	switch {
-	case header != "" && !visibleASCII.MatchString(header):
+	case header != "" && !IsKey(header):
 		r.violate(headerIdempotencyKey, "must be 1-128 visible ASCII characters")
 	case header != "" && field != "" && header != field:
 		r.violate(fieldIdempotencyKey, "must equal the "+headerIdempotencyKey+" header when both are set")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/controllers/dto"
 	"github.com/lingo-services/profile/internal/models"
 )
 
@@ -72,14 +72,12 @@ type edge struct {
 	opts     Options
 }
 
-var requestIDs = regexp.MustCompile(`^[!-~]{1,128}$`)
-
 // guarded sets what every answer has, and turns a panic into a problem.
 func (e *edge) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer e.recovered(w, r)
 		id := r.Header.Get(headerRequestID)
-		if !requestIDs.MatchString(id) {
+		if !dto.IsKey(id) {
 			id = uuid.NewString()
 		}
 		r.Header.Set(headerRequestID, id)
