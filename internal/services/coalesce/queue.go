@@ -143,8 +143,11 @@ func (q *Queue[C, R]) enqueue(l *line[C, R]) {
 	}
 }
 
-// wantsWriter: there is something to take, and nobody to take it or more than one batch should have. A second writer
-// that took the half of what waits would only make two small transactions of one.
+// crowd is how many users must wait for a second writer to begin while the first one waits for the database: about what
+// a transaction costs by itself, in commands. Fewer would only make two small transactions of one.
+const crowd = 32
+
+// wantsWriter: there is something to take, and nobody to take it, or so much that another writer pays.
 func (q *Queue[C, R]) wantsWriter() bool {
 	switch {
 	case len(q.ready) == 0 || q.writing >= q.opts.Writers:
@@ -152,7 +155,7 @@ func (q *Queue[C, R]) wantsWriter() bool {
 	case q.writing == 0:
 		return true
 	}
-	return len(q.ready) >= q.opts.Batch/2
+	return len(q.ready) >= min(crowd, q.opts.Batch)
 }
 
 // leave lets a caller go who has not been answered; a command that is not taken goes too.
