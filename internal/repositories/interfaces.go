@@ -107,7 +107,9 @@ type OutboxRepository interface {
 
 // DeliveryRepository is the publisher's side of the outbox.
 type DeliveryRepository interface {
-	// Take forgets what was acknowledged and reads, in one snapshot, what has not been read yet. Reading is
+	// Forget takes events out of the queue that the broker has. Safe to repeat.
+	Forget(ctx context.Context, events []po.Delivered) error
+	// Take reads, in one snapshot, what has not been read yet. Reading is
 	// exact: nothing that commits late is missed, and no event of a key is read before its earlier ones.
 	// Lanes held by others under a newer epoch give nothing.
 	Take(ctx context.Context, t po.Take) (po.Taken, error)

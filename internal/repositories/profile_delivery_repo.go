@@ -19,8 +19,19 @@ import (
 
 type deliveryRepo struct{ q *profiledb.Queries }
 
+func (r deliveryRepo) Forget(ctx context.Context, events []po.Delivered) error {
+	params := profiledb.ForgetDeliveriesParams{Lanes: make([]int16, len(events)), Ids: make([]int64, len(events))}
+	for i, e := range events {
+		params.Lanes[i], params.Ids[i] = int16(e.Lane), e.ID
+	}
+	if err := r.q.ForgetDeliveries(ctx, params); err != nil {
+		return fmt.Errorf("forget deliveries: %w", translate(err))
+	}
+	return nil
+}
+
 func (r deliveryRepo) Take(ctx context.Context, t po.Take) (po.Taken, error) {
-	params := profiledb.TakeDeliveriesParams{Acknowledged: t.Acknowledged, Snapshot: t.Snapshot}
+	params := profiledb.TakeDeliveriesParams{Snapshot: t.Snapshot}
 	for _, l := range t.Lanes {
 		params.Lanes = append(params.Lanes, int16(l.Number))
 		params.Epochs = append(params.Epochs, l.Epoch)

@@ -1,13 +1,26 @@
--- Forgets what the broker acknowledged and reads what this publisher has not read yet, by one snapshot. Per
+-- Forgets events that the broker acknowledged. Each is looked up in the index of lanes and deleted where it is: by ids
+-- alone an index that is mostly dead rows would be walked from end to end, when the plan was made on the first day.
+-- name: ForgetDeliveries :exec
+DELETE FROM profile.outbox_deliveries
+WHERE ctid = ANY (ARRAY(
+    SELECT f.ctid
+    FROM (SELECT unnest(@lanes::smallint[]) AS lane, unnest(@ids::bigint[]) AS id) AS a
+    CROSS JOIN LATERAL (
+        SELECT q.ctid FROM profile.outbox_deliveries q
+        WHERE (q.lane, q.id) >= (a.lane, a.id) AND (q.lane, q.id) <= (a.lane, a.id)
+        ORDER BY q.lane, q.id
+        LIMIT 1) AS f));
+
+-- Reads what this publisher has not read yet, by one snapshot. Per
 -- lane that is every row above the cursor, up to its limit, and every row below it that the snapshot of the
 -- last read did not show: what was running then (xip), or had not been seen to begin (xmax). A lane that is not
 -- held under its epoch any more gives nothing. The answer carries the snapshot for the next read. There is
 -- always at least one row; id is 0 when nothing is to be published. Rows come in no particular order.
--- late is materialized so that it is found by its writers: everything below a cursor is mostly dead rows.
+-- late is materialized so that it is found by its writers: everything below a cursor is mostly dead rows. Each event is
+-- found by its key: a join could begin with the log, and would, when the plan was made on the first day. The rows of a
+-- lane are asked for so that no index but that of lanes has their order: by id alone every lane would be walked for one.
 -- name: TakeDeliveries :many
-WITH acknowledged AS (
-    DELETE FROM profile.outbox_deliveries WHERE id = ANY (@acknowledged::bigint[])),
-held AS MATERIALIZED (
+WITH held AS MATERIALIZED (
     SELECT l.lane, r.cursor, r.lane_limit
     FROM (SELECT unnest(@lanes::smallint[]) AS lane, unnest(@epochs::bigint[]) AS epoch,
                  unnest(@cursors::bigint[]) AS cursor, unnest(@limits::integer[]) AS lane_limit) AS r
@@ -26,8 +39,8 @@ unread AS (
     CROSS JOIN LATERAL (
         SELECT q.id, q.slot, q.lane, q.delivery_attempts, q.dead_at
         FROM profile.outbox_deliveries q
-        WHERE q.lane = h.lane AND q.id > h.cursor
-        ORDER BY q.id
+        WHERE (q.lane, q.id) > (h.lane, h.cursor) AND q.lane <= h.lane
+        ORDER BY q.lane, q.id
         LIMIT h.lane_limit) AS d
     UNION ALL
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
@@ -53,7 +66,7 @@ LEFT JOIN (
     SELECT u.id, u.lane, u.delivery_attempts, u.dead_at, e.event_id, e.aggregate_type, e.aggregate_id, e.event_type,
            e.ordering_key, e.version, e.payload, e.headers ->> 'traceparent' AS trace_parent, e.occurred_at, e.created_at
     FROM unread u
-    JOIN profile.outbox_events e ON e.slot = u.slot AND e.id = u.id) AS e ON true;
+    CROSS JOIN LATERAL (SELECT * FROM profile.outbox_events l WHERE l.slot = u.slot AND l.id = u.id LIMIT 1) AS e) AS e ON true;
 
 -- Books one refusal of an event, and dead-letters it when that was the last allowed one. No row: the lane is
 -- held by somebody else, or the event is not waiting any more.
@@ -120,7 +133,7 @@ FROM (SELECT unnest(@lanes::smallint[]) AS lane, unnest(@cursors::bigint[]) AS c
 CROSS JOIN LATERAL (
     SELECT q.id, q.slot
     FROM profile.outbox_deliveries q
-    WHERE q.lane = r.lane AND q.id > r.cursor AND q.dead_at IS NULL
-    ORDER BY q.id
+    WHERE (q.lane, q.id) > (r.lane, r.cursor) AND q.lane <= r.lane AND q.dead_at IS NULL
+    ORDER BY q.lane, q.id
     LIMIT 1) AS d
-JOIN profile.outbox_events e ON e.slot = d.slot AND e.id = d.id;
+CROSS JOIN LATERAL (SELECT l.created_at FROM profile.outbox_events l WHERE l.slot = d.slot AND l.id = d.id LIMIT 1) AS e;

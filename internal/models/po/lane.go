@@ -16,11 +16,15 @@ type Cursor struct {
 	Limit int
 }
 
+// Delivered is an event that the broker has.
+type Delivered struct {
+	Lane int32
+	ID   int64
+}
+
 // Take asks for deliveries that have not been read yet.
 type Take struct {
-	// Acknowledged are ids the broker has; they are forgotten.
-	Acknowledged []int64
-	Lanes        []Cursor
+	Lanes []Cursor
 	// Snapshot is what the last Taken of these lanes said; empty at first.
 	Snapshot string
 }

@@ -630,6 +630,20 @@ func (mr *MockDeliveryRepositoryMockRecorder) EstimateBacklog(ctx any) *gomock.C
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "EstimateBacklog", reflect.TypeOf((*MockDeliveryRepository)(nil).EstimateBacklog), ctx)
 }
 
+// Forget mocks base method.
+func (m *MockDeliveryRepository) Forget(ctx context.Context, events []po.Delivered) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Forget", ctx, events)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// Forget indicates an expected call of Forget.
+func (mr *MockDeliveryRepositoryMockRecorder) Forget(ctx, events any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Forget", reflect.TypeOf((*MockDeliveryRepository)(nil).Forget), ctx, events)
+}
+
 // OldestUnread mocks base method.
 func (m *MockDeliveryRepository) OldestUnread(ctx context.Context, lanes []po.Cursor) (time.Duration, error) {
 	m.ctrl.T.Helper()

@@ -69,6 +69,30 @@ func (q *Queries) EstimateBacklog(ctx context.Context) (int64, error) {
 	return backlog, err
 }
 
+const forgetDeliveries = `-- name: ForgetDeliveries :exec
+DELETE FROM profile.outbox_deliveries
+WHERE ctid = ANY (ARRAY(
+    SELECT f.ctid
+    FROM (SELECT unnest($1::smallint[]) AS lane, unnest($2::bigint[]) AS id) AS a
+    CROSS JOIN LATERAL (
+        SELECT q.ctid FROM profile.outbox_deliveries q
+        WHERE (q.lane, q.id) >= (a.lane, a.id) AND (q.lane, q.id) <= (a.lane, a.id)
+        ORDER BY q.lane, q.id
+        LIMIT 1) AS f))
+`
+
+type ForgetDeliveriesParams struct {
+	Lanes []int16
+	Ids   []int64
+}
+
+// Forgets events that the broker acknowledged. Each is looked up in the index of lanes and deleted where it is: by ids
+// alone an index that is mostly dead rows would be walked from end to end, when the plan was made on the first day.
+func (q *Queries) ForgetDeliveries(ctx context.Context, arg ForgetDeliveriesParams) error {
+	_, err := q.db.Exec(ctx, forgetDeliveries, arg.Lanes, arg.Ids)
+	return err
+}
+
 const leavePublishers = `-- name: LeavePublishers :exec
 DELETE FROM profile.outbox_publishers WHERE instance = $1
 `
@@ -111,10 +135,10 @@ FROM (SELECT unnest($1::smallint[]) AS lane, unnest($2::bigint[]) AS cursor) AS 
 CROSS JOIN LATERAL (
     SELECT q.id, q.slot
     FROM profile.outbox_deliveries q
-    WHERE q.lane = r.lane AND q.id > r.cursor AND q.dead_at IS NULL
-    ORDER BY q.id
+    WHERE (q.lane, q.id) > (r.lane, r.cursor) AND q.lane <= r.lane AND q.dead_at IS NULL
+    ORDER BY q.lane, q.id
     LIMIT 1) AS d
-JOIN profile.outbox_events e ON e.slot = d.slot AND e.id = d.id
+CROSS JOIN LATERAL (SELECT l.created_at FROM profile.outbox_events l WHERE l.slot = d.slot AND l.id = d.id LIMIT 1) AS e
 `
 
 type OldestUnreadParams struct {
@@ -225,29 +249,27 @@ func (q *Queries) RenewLanes(ctx context.Context, arg RenewLanesParams) ([]Renew
 }
 
 const takeDeliveries = `-- name: TakeDeliveries :many
-WITH acknowledged AS (
-    DELETE FROM profile.outbox_deliveries WHERE id = ANY ($1::bigint[])),
-held AS MATERIALIZED (
+WITH held AS MATERIALIZED (
     SELECT l.lane, r.cursor, r.lane_limit
-    FROM (SELECT unnest($2::smallint[]) AS lane, unnest($3::bigint[]) AS epoch,
-                 unnest($4::bigint[]) AS cursor, unnest($5::integer[]) AS lane_limit) AS r
+    FROM (SELECT unnest($1::smallint[]) AS lane, unnest($2::bigint[]) AS epoch,
+                 unnest($3::bigint[]) AS cursor, unnest($4::integer[]) AS lane_limit) AS r
     JOIN profile.outbox_lanes l ON l.lane = r.lane AND l.epoch = r.epoch),
 late AS MATERIALIZED (
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
     FROM profile.outbox_deliveries d
-    WHERE d.writer = ANY (array(SELECT pg_snapshot_xip(nullif($6::text, '')::pg_snapshot)))
+    WHERE d.writer = ANY (array(SELECT pg_snapshot_xip(nullif($5::text, '')::pg_snapshot)))
     UNION ALL
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
     FROM profile.outbox_deliveries d
-    WHERE d.writer >= pg_snapshot_xmax(nullif($6::text, '')::pg_snapshot)),
+    WHERE d.writer >= pg_snapshot_xmax(nullif($5::text, '')::pg_snapshot)),
 unread AS (
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
     FROM held h
     CROSS JOIN LATERAL (
         SELECT q.id, q.slot, q.lane, q.delivery_attempts, q.dead_at
         FROM profile.outbox_deliveries q
-        WHERE q.lane = h.lane AND q.id > h.cursor
-        ORDER BY q.id
+        WHERE (q.lane, q.id) > (h.lane, h.cursor) AND q.lane <= h.lane
+        ORDER BY q.lane, q.id
         LIMIT h.lane_limit) AS d
     UNION ALL
     SELECT d.id, d.slot, d.lane, d.delivery_attempts, d.dead_at
@@ -273,16 +295,15 @@ LEFT JOIN (
     SELECT u.id, u.lane, u.delivery_attempts, u.dead_at, e.event_id, e.aggregate_type, e.aggregate_id, e.event_type,
            e.ordering_key, e.version, e.payload, e.headers ->> 'traceparent' AS trace_parent, e.occurred_at, e.created_at
     FROM unread u
-    JOIN profile.outbox_events e ON e.slot = u.slot AND e.id = u.id) AS e ON true
+    CROSS JOIN LATERAL (SELECT slot, id, event_id, aggregate_type, aggregate_id, event_type, ordering_key, version, payload, headers, occurred_at, created_at FROM profile.outbox_events l WHERE l.slot = u.slot AND l.id = u.id LIMIT 1) AS e) AS e ON true
 `
 
 type TakeDeliveriesParams struct {
-	Acknowledged []int64
-	Lanes        []int16
-	Epochs       []int64
-	Cursors      []int64
-	Limits       []int32
-	Snapshot     string
+	Lanes    []int16
+	Epochs   []int64
+	Cursors  []int64
+	Limits   []int32
+	Snapshot string
 }
 
 type TakeDeliveriesRow struct {
@@ -303,15 +324,16 @@ type TakeDeliveriesRow struct {
 	AgeSeconds       float64
 }
 
-// Forgets what the broker acknowledged and reads what this publisher has not read yet, by one snapshot. Per
+// Reads what this publisher has not read yet, by one snapshot. Per
 // lane that is every row above the cursor, up to its limit, and every row below it that the snapshot of the
 // last read did not show: what was running then (xip), or had not been seen to begin (xmax). A lane that is not
 // held under its epoch any more gives nothing. The answer carries the snapshot for the next read. There is
 // always at least one row; id is 0 when nothing is to be published. Rows come in no particular order.
-// late is materialized so that it is found by its writers: everything below a cursor is mostly dead rows.
+// late is materialized so that it is found by its writers: everything below a cursor is mostly dead rows. Each event is
+// found by its key: a join could begin with the log, and would, when the plan was made on the first day. The rows of a
+// lane are asked for so that no index but that of lanes has their order: by id alone every lane would be walked for one.
 func (q *Queries) TakeDeliveries(ctx context.Context, arg TakeDeliveriesParams) ([]TakeDeliveriesRow, error) {
 	rows, err := q.db.Query(ctx, takeDeliveries,
-		arg.Acknowledged,
 		arg.Lanes,
 		arg.Epochs,
 		arg.Cursors,

@@ -335,6 +335,7 @@ func (r *recorder) roundTrips() int {
 // traced are services like those of an instance, on its database, whose statements are recorded.
 type traced struct {
 	recorder
+	store       *repositories.Store
 	engagements services.EngagementService
 	watch       services.WatchHistoryService
 }
@@ -350,6 +351,7 @@ func newTraced(t testing.TB, s *testkit.Service) *traced {
 	require.NoError(t, pool.Ping(t.Context()))
 	out.take() // what a new connection prepares
 	store := repositories.NewStore(pool, repositories.TxOptions{StatementTimeout: time.Minute, LockTimeout: time.Minute, MaxAttempts: 1}, repositories.NoWaker{})
+	out.store = store
 	tokens, err := pagetoken.NewCodec([]string{"cursor-key-of-these-tests"})
 	require.NoError(t, err)
 	opts := services.Options{

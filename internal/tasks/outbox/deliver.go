@@ -79,7 +79,7 @@ func (p *pump) acknowledge(g *group) {
 	}
 	for _, e := range g.events[:g.acknowledged] {
 		e.acknowledged = true
-		p.acknowledged = append(p.acknowledged, e.ID)
+		p.acknowledged = append(p.acknowledged, po.Delivered{Lane: e.Lane, ID: e.ID})
 		p.observer.Published(e.EventType, g.took)
 	}
 	p.answered()

@@ -34,8 +34,8 @@ type pump struct {
 	retrying map[string]*key
 	// inHand are events read and not forgotten yet.
 	inHand map[int64]*event
-	// acknowledged ids are forgotten with the next visit, at forgetAt at the latest.
-	acknowledged []int64
+	// acknowledged events are forgotten with the next visit, at forgetAt at the latest.
+	acknowledged []po.Delivered
 	forgetAt     time.Time
 	// outstanding events wait for the broker.
 	outstanding int
@@ -186,13 +186,20 @@ func (p *pump) room(now time.Time) int {
 // visit has the database forget what was acknowledged, and reads as much as there is room for.
 func (p *pump) visit(ctx context.Context) {
 	now := time.Now()
-	request := po.Take{Acknowledged: p.acknowledged, Snapshot: p.snapshot}
+	request, acknowledged := po.Take{Snapshot: p.snapshot}, p.acknowledged
 	if room := p.room(now); p.hungry && room > 0 {
 		request.Lanes = p.share(p.reading(), room)
 	}
 	var taken po.Taken
 	err := p.inQueue(ctx, func(ctx context.Context, tx *repositories.Tx) (err error) {
-		taken, err = tx.Deliveries.Take(ctx, request)
+		if len(acknowledged) > 0 {
+			if err := tx.Later(func(tx *repositories.Tx) error { return tx.Deliveries.Forget(ctx, acknowledged) }); err != nil {
+				return err
+			}
+		}
+		if len(request.Lanes) > 0 {
+			taken, err = tx.Deliveries.Take(ctx, request)
+		}
 		return err
 	})
 	if err != nil {
@@ -208,8 +215,8 @@ func (p *pump) visit(ctx context.Context) {
 			p.pausedUntil = now.Add(p.opts.BackoffMax)
 		}
 	}
-	for _, id := range request.Acknowledged { // not before: the snapshot still showed them
-		p.letGo(p.inHand[id])
+	for _, d := range acknowledged {
+		p.letGo(p.inHand[d.ID])
 	}
 }
 
