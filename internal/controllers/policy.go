@@ -31,7 +31,7 @@ type effort struct {
 
 // efforts has every method of ProfileService; one that is missing stops the start.
 var efforts = map[protoreflect.Name]effort{
-	"GetProfile":            {Query, admission.Reads},
+	"GetProfile":            {Query, admission.SharedReads},
 	"UpdateProfile":         {Command, admission.Updates},
 	"UpdatePreferences":     {Command, admission.Updates},
 	"MutateFavorite":        {Command, admission.Shared},

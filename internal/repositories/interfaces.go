@@ -14,9 +14,9 @@ import (
 
 // ProfileRepository reads and writes profile.users.
 type ProfileRepository interface {
-	// Get returns the user's row. Errors: models.ErrProfileNotFound.
-	Get(ctx context.Context, id models.UserID) (po.User, error)
-	// Lock is Get that keeps the row locked until the transaction ends.
+	// BatchGet returns the rows that exist.
+	BatchGet(ctx context.Context, ids []models.UserID) (map[models.UserID]po.User, error)
+	// Lock returns the user's row and keeps it locked until the transaction ends. Errors: models.ErrProfileNotFound.
 	Lock(ctx context.Context, id models.UserID) (po.User, error)
 	// Upsert creates the row at version 1. created is false, and nothing is written, when it exists.
 	Upsert(ctx context.Context, id models.UserID, c po.Content) (user po.User, created bool, err error)

@@ -16,14 +16,29 @@ import (
 
 type profileRepo struct{ q *profiledb.Queries }
 
-func (r profileRepo) Get(ctx context.Context, id models.UserID) (po.User, error) {
-	row, err := r.q.GetProfile(ctx, uuid.UUID(id))
-	return foundUser(row, err)
+func (r profileRepo) BatchGet(ctx context.Context, ids []models.UserID) (map[models.UserID]po.User, error) {
+	rows, err := r.q.BatchGetProfiles(ctx, uuids(ids))
+	if err != nil {
+		return nil, fmt.Errorf("read profiles: %w", translate(err))
+	}
+	users := make(map[models.UserID]po.User, len(rows))
+	for _, row := range rows {
+		if users[models.UserID(row.UserID)], err = decodeUser(row); err != nil {
+			return nil, err
+		}
+	}
+	return users, nil
 }
 
 func (r profileRepo) Lock(ctx context.Context, id models.UserID) (po.User, error) {
 	row, err := r.q.LockProfile(ctx, uuid.UUID(id))
-	return foundUser(row, err)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return po.User{}, models.ErrProfileNotFound
+	}
+	if err != nil {
+		return po.User{}, fmt.Errorf("lock profile: %w", translate(err))
+	}
+	return decodeUser(row)
 }
 
 func (r profileRepo) Upsert(ctx context.Context, id models.UserID, c po.Content) (po.User, bool, error) {
@@ -59,16 +74,6 @@ func (r profileRepo) IncrementVersion(ctx context.Context, id models.UserID, exp
 	}
 	if err != nil {
 		return po.User{}, fmt.Errorf("update profile: %w", translate(err))
-	}
-	return decodeUser(row)
-}
-
-func foundUser(row profiledb.ProfileUser, err error) (po.User, error) {
-	if errors.Is(err, pgx.ErrNoRows) {
-		return po.User{}, models.ErrProfileNotFound
-	}
-	if err != nil {
-		return po.User{}, fmt.Errorf("read profile: %w", translate(err))
 	}
 	return decodeUser(row)
 }

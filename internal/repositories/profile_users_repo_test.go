@@ -51,7 +51,11 @@ func revise(t testing.TB, s schema, id models.UserID, expected int64, c po.Conte
 
 func profileOf(t testing.TB, s schema, id models.UserID) po.User {
 	t.Helper()
-	return read(t, s, func(ctx context.Context, tx *repositories.Tx) (po.User, error) { return tx.Profiles.Get(ctx, id) })
+	found := read(t, s, func(ctx context.Context, tx *repositories.Tx) (map[models.UserID]po.User, error) {
+		return tx.Profiles.BatchGet(ctx, []models.UserID{newUser(), id, id})
+	})
+	require.Len(t, found, 1)
+	return found[id]
 }
 
 func TestM97_ProfileComesBackAsItWasCreated(t *testing.T) {
@@ -96,11 +100,10 @@ func TestS60_VersionsStartAtOneAndGrowByOne(t *testing.T) {
 func TestS60_AbsentProfileIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := open(t)
+	require.Empty(t, read(t, s, func(ctx context.Context, tx *repositories.Tx) (map[models.UserID]po.User, error) {
+		return tx.Profiles.BatchGet(ctx, []models.UserID{newUser()})
+	}))
 	_, err := try(t, s, func(ctx context.Context, tx *repositories.Tx) (po.User, error) {
-		return tx.Profiles.Get(ctx, newUser())
-	})
-	require.ErrorIs(t, err, models.ErrProfileNotFound)
-	_, err = try(t, s, func(ctx context.Context, tx *repositories.Tx) (po.User, error) {
 		return tx.Profiles.Lock(ctx, newUser())
 	})
 	require.ErrorIs(t, err, models.ErrProfileNotFound)

@@ -72,7 +72,7 @@ func viewOfUser(u models.UserID) func(context.Context, *repositories.Tx) ([]any,
 		q := po.FavoriteQuery{UserID: u, PageSize: 10}
 		asked := question(record())
 		asked.UserID = u
-		note(tx.Profiles.Get(ctx, u))
+		note(tx.Profiles.BatchGet(ctx, []models.UserID{u}))
 		note(tx.Engagements.ListByUser(ctx, q))
 		note(tx.Engagements.CountByUser(ctx, q))
 		note(tx.Engagements.BatchGet(ctx, u, []models.VideoID{video(1), video(2), video(3)}))
@@ -131,10 +131,11 @@ func TestS94_CallsForAnotherUserFindNothing(t *testing.T) {
 		history, err := tx.WatchLogs.ListRecent(ctx, po.WatchQuery{UserID: user(1), IncludeUnavailable: true, PageSize: 10})
 		require.NoError(t, err)
 		require.Empty(t, history)
-		_, err = tx.Profiles.Get(ctx, user(1))
+		profiles, err := tx.Profiles.BatchGet(ctx, []models.UserID{user(1)})
+		require.Empty(t, profiles)
 		return err
 	})
-	require.ErrorIs(t, err, models.ErrProfileNotFound)
+	require.NoError(t, err)
 	for name, attempt := range map[string]func(context.Context, *repositories.Tx) error{
 		"favorite": func(ctx context.Context, tx *repositories.Tx) error {
 			_, err := tx.Engagements.Upsert(ctx, []po.FavoriteCommand{adding(user(1), video(9), noon)}, known)

@@ -193,6 +193,11 @@ func (s *Store) Read(ctx context.Context, actor models.Actor, fn func(ctx contex
 	return s.run(ctx, s.reading.of(actingAs(actor)), fn)
 }
 
+// ReadFor is Read on behalf of all of users, and of nobody else.
+func (s *Store) ReadFor(ctx context.Context, users []models.UserID, fn func(ctx context.Context, tx *Tx) error) error {
+	return s.run(ctx, s.reading.of(actingFor(users)), fn)
+}
+
 // Queue is Write without waiting for the disk.
 func (s *Store) Queue(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	return s.run(ctx, s.queueing.of(actingAs(models.ServiceActor)), fn)

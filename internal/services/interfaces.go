@@ -17,6 +17,7 @@ type Store interface {
 	Write(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *repositories.Tx) error) error
 	WriteFor(ctx context.Context, users []models.UserID, fn func(ctx context.Context, tx *repositories.Tx) error) error
 	Read(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *repositories.Tx) error) error
+	ReadFor(ctx context.Context, users []models.UserID, fn func(ctx context.Context, tx *repositories.Tx) error) error
 }
 
 // Observer counts what happened, after it was committed. Implementations do not block and do not fail.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/models/vo"
 	"github.com/lingo-services/profile/internal/repositories"
+	"github.com/lingo-services/profile/internal/services/coalesce"
 )
 
 type profileService struct {
@@ -20,6 +22,8 @@ type profileService struct {
 	newID    NewID
 	opts     Options
 	writer   writer[UpdateProfile, vo.ProfileOutcome]
+	// reads are answered by statements that callers share.
+	reads *coalesce.Queue[models.Call, vo.User]
 }
 
 // NewProfileService serves profiles from store.
@@ -38,15 +42,59 @@ func NewProfileService(store Store, observer Observer, newID NewID, opts Options
 		committed: s.committed,
 		failed:    func(err error) { observeError(observer, err) },
 	}
+	s.reads = coalesce.New(opts.Coalescing, coalesce.Work[models.Call, vo.User]{
+		Shared: s.getTogether, Alone: s.getAlone, Taken: func(n int, waited time.Duration) { observer.BatchTaken("profile_read", n, waited) },
+	})
 	return s
 }
 
-func (s *profileService) Get(ctx context.Context, call models.Call) (user vo.User, err error) {
-	err = s.store.Read(ctx, call.Actor, func(ctx context.Context, tx *repositories.Tx) error {
-		user, err = tx.Profiles.Get(ctx, call.Subject)
+// Get reads what was committed before it came: a statement that callers share begins after all of them have come.
+func (s *profileService) Get(ctx context.Context, call models.Call) (vo.User, error) {
+	if call.Actor.IsService() {
+		return s.getAlone(ctx, call)
+	}
+	return s.reads.Do(ctx, call.Subject, call)
+}
+
+func (s *profileService) getAlone(ctx context.Context, call models.Call) (user vo.User, err error) {
+	outcomes, err := s.get(ctx, []models.Call{call}, func(ctx context.Context, _ []models.UserID, fn func(ctx context.Context, tx *repositories.Tx) error) error {
+		return s.store.Read(ctx, call.Actor, fn)
+	})
+	if err != nil {
+		return user, err
+	}
+	return outcomes[0].Value, outcomes[0].Err
+}
+
+// getTogether reads the profiles of users who ask for their own.
+func (s *profileService) getTogether(ctx context.Context, calls []models.Call) ([]coalesce.Outcome[vo.User], error) {
+	return s.get(ctx, calls, s.store.ReadFor)
+}
+
+func (s *profileService) get(ctx context.Context, calls []models.Call,
+	transact func(ctx context.Context, users []models.UserID, fn func(ctx context.Context, tx *repositories.Tx) error) error,
+) ([]coalesce.Outcome[vo.User], error) {
+	users := make([]models.UserID, len(calls))
+	for i, c := range calls {
+		users[i] = c.Subject
+	}
+	var found map[models.UserID]po.User
+	err := transact(ctx, users, func(ctx context.Context, tx *repositories.Tx) (err error) {
+		found, err = tx.Profiles.BatchGet(ctx, users)
 		return err
 	})
-	return user, err
+	if err != nil {
+		return nil, err
+	}
+	outcomes := make([]coalesce.Outcome[vo.User], len(calls))
+	for i, id := range users {
+		if user, exists := found[id]; exists {
+			outcomes[i].Value = user
+		} else {
+			outcomes[i].Err = models.ErrProfileNotFound
+		}
+	}
+	return outcomes, nil
 }
 
 // Update shares no transaction: a profile changes seldom, and its version is checked against what is locked.

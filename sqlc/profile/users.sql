@@ -1,5 +1,5 @@
--- name: GetProfile :one
-SELECT * FROM profile.users WHERE user_id = @user_id;
+-- name: BatchGetProfiles :many
+SELECT * FROM profile.users WHERE user_id = ANY (@user_ids::uuid[]);
 
 -- name: LockProfile :one
 SELECT * FROM profile.users WHERE user_id = @user_id FOR UPDATE;

@@ -54,7 +54,7 @@ func NewOn(t testing.TB, db *Database, configure ...func(*confpb.Bootstrap)) *Se
 	conf.Server.Grpc.Addr, conf.Server.Http.Addr, conf.Server.Admin.Addr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	conf.Data.Postgres.Url = db.AppURL
 	conf.Data.Postgres.MinConns = 0 // hundreds of services share a server
-	conf.Data.Postgres.MaxConns = 48
+	conf.Data.Postgres.MaxConns = 56
 	conf.Admission.Updates.Slots = 32 // tests let many calls wait in the database at a time
 	if mode := os.Getenv("PROFILE_TEST_QUERY_MODE"); mode != "" {
 		conf.Data.Postgres.QueryMode = mode

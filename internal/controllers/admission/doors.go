@@ -18,6 +18,8 @@ const (
 	Updates
 	// Shared calls write in transactions that they share.
 	Shared
+	// SharedReads read by statements that they share.
+	SharedReads
 )
 
 // Doors are the gates of all budgets.
@@ -27,6 +29,7 @@ type Doors struct{ gates map[Budget]*Gate }
 type Settings struct {
 	Enabled                bool
 	Reads, Updates, Shared Options
+	SharedReads            Options
 }
 
 // NewDoors makes the gates.
@@ -38,6 +41,8 @@ func NewDoors(s Settings, observer Observer) *Doors {
 		Reads:   NewGate("reads", s.Reads, observer, time.Now),
 		Updates: NewGate("updates", s.Updates, observer, time.Now),
 		Shared:  NewGate("shared", s.Shared, observer, time.Now),
+
+		SharedReads: NewGate("shared_reads", s.SharedReads, observer, time.Now),
 	}}
 }
 

@@ -107,9 +107,12 @@ func Admission(c *confpb.Bootstrap) admission.Settings {
 			Slots: int(g.GetSlots()), Queue: int(g.GetQueue()), PerUser: int(a.GetPerUser()), MaxWait: a.GetMaxWait().AsDuration(),
 		}
 	}
-	s := admission.Settings{Enabled: a.GetEnabled(), Reads: gate(a.GetReads()), Updates: gate(a.GetUpdates()), Shared: gate(a.GetShared())}
+	s := admission.Settings{
+		Enabled: a.GetEnabled(), Reads: gate(a.GetReads()), Updates: gate(a.GetUpdates()),
+		Shared: gate(a.GetShared()), SharedReads: gate(a.GetSharedReads()),
+	}
 	if !c.GetCoalescing().GetEnabled() {
-		s.Shared = s.Updates // each of them needs a connection then
+		s.Shared, s.SharedReads = s.Updates, s.Reads // each of them needs a connection then
 	}
 	return s
 }

@@ -54,11 +54,11 @@ func checkConnections(conf *confpb.Bootstrap) (problems []error) {
 		return problems
 	}
 	const kinds = 2 // favourites and progress
-	writing := kinds * (c.GetWriters() + c.GetStragglers())
+	shared := kinds*(c.GetWriters()+c.GetStragglers()) + c.GetWriters()
 	if !c.GetEnabled() {
-		writing = a.GetUpdates().GetSlots()
+		shared = a.GetUpdates().GetSlots() + a.GetReads().GetSlots()
 	}
-	if need := a.GetReads().GetSlots() + a.GetUpdates().GetSlots() + writing; need > pool.GetMaxConns() {
+	if need := a.GetReads().GetSlots() + a.GetUpdates().GetSlots() + shared; need > pool.GetMaxConns() {
 		problems = append(problems, fmt.Errorf("data.postgres.max_conns: %d calls and writers may need a connection at a time", need))
 	}
 	return problems

@@ -45,19 +45,19 @@ func (m *MockProfileRepository) EXPECT() *MockProfileRepositoryMockRecorder {
 	return m.recorder
 }
 
-// Get mocks base method.
-func (m *MockProfileRepository) Get(ctx context.Context, id models.UserID) (po.User, error) {
+// BatchGet mocks base method.
+func (m *MockProfileRepository) BatchGet(ctx context.Context, ids []models.UserID) (map[models.UserID]po.User, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "Get", ctx, id)
-	ret0, _ := ret[0].(po.User)
+	ret := m.ctrl.Call(m, "BatchGet", ctx, ids)
+	ret0, _ := ret[0].(map[models.UserID]po.User)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
-// Get indicates an expected call of Get.
-func (mr *MockProfileRepositoryMockRecorder) Get(ctx, id any) *gomock.Call {
+// BatchGet indicates an expected call of BatchGet.
+func (mr *MockProfileRepositoryMockRecorder) BatchGet(ctx, ids any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Get", reflect.TypeOf((*MockProfileRepository)(nil).Get), ctx, id)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "BatchGet", reflect.TypeOf((*MockProfileRepository)(nil).BatchGet), ctx, ids)
 }
 
 // IncrementVersion mocks base method.

@@ -11,6 +11,40 @@ import (
 	"github.com/google/uuid"
 )
 
+const batchGetProfiles = `-- name: BatchGetProfiles :many
+SELECT user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra, profile_version, created_at, updated_at FROM profile.users WHERE user_id = ANY ($1::uuid[])
+`
+
+func (q *Queries) BatchGetProfiles(ctx context.Context, userIds []uuid.UUID) ([]ProfileUser, error) {
+	rows, err := q.db.Query(ctx, batchGetProfiles, userIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ProfileUser
+	for rows.Next() {
+		var i ProfileUser
+		if err := rows.Scan(
+			&i.UserID,
+			&i.DisplayName,
+			&i.AvatarURL,
+			&i.LearningGoal,
+			&i.DailyQuotaMinutes,
+			&i.Extra,
+			&i.ProfileVersion,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const createProfile = `-- name: CreateProfile :one
 INSERT INTO profile.users (user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra, created_at, updated_at)
 SELECT $1, $2, $3, $4, $5, ($6::text)::jsonb, clock.now, clock.now
@@ -38,27 +72,6 @@ func (q *Queries) CreateProfile(ctx context.Context, arg CreateProfileParams) (P
 		arg.DailyQuotaMinutes,
 		arg.Extra,
 	)
-	var i ProfileUser
-	err := row.Scan(
-		&i.UserID,
-		&i.DisplayName,
-		&i.AvatarURL,
-		&i.LearningGoal,
-		&i.DailyQuotaMinutes,
-		&i.Extra,
-		&i.ProfileVersion,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-	)
-	return i, err
-}
-
-const getProfile = `-- name: GetProfile :one
-SELECT user_id, display_name, avatar_url, learning_goal, daily_quota_minutes, extra, profile_version, created_at, updated_at FROM profile.users WHERE user_id = $1
-`
-
-func (q *Queries) GetProfile(ctx context.Context, userID uuid.UUID) (ProfileUser, error) {
-	row := q.db.QueryRow(ctx, getProfile, userID)
 	var i ProfileUser
 	err := row.Scan(
 		&i.UserID,

@@ -57,6 +57,10 @@ func (s oneRun) Read(ctx context.Context, _ models.Actor, fn func(context.Contex
 	return fn(ctx, s.tx)
 }
 
+func (s oneRun) ReadFor(ctx context.Context, _ []models.UserID, fn func(context.Context, *repositories.Tx) error) error {
+	return fn(ctx, s.tx)
+}
+
 func (b broken) store() oneRun {
 	return oneRun{&repositories.Tx{
 		Profiles: b.profiles, UserStats: b.users, Engagements: b.engagements, WatchLogs: b.watch,
@@ -194,8 +198,8 @@ func operations(t *testing.T) map[string]operation {
 	return map[string]operation{
 		"CreateProfile": {[]step{lockKey, getKey, lockUser, lockAbsentProfile, createProfile, moveUser, appendEvents, putKey}, prefer},
 		"ChangeProfile": {[]step{lockKey, getKey, lockUser, lockProfile, changeProfile, moveUser, appendEvents, putKey}, prefer},
-		"GetProfile": {[]step{{"Profiles.Get", func(b broken, err error) *gomock.Call {
-			return b.profiles.EXPECT().Get(gomock.Any(), failUser).Return(po.User{}, err)
+		"GetProfile": {[]step{{"Profiles.BatchGet", func(b broken, err error) *gomock.Call {
+			return b.profiles.EXPECT().BatchGet(gomock.Any(), []models.UserID{failUser}).Return(map[models.UserID]po.User{failUser: {}}, err)
 		}}}, func(b broken, o services.Observer) error {
 			return second(services.NewProfileService(b.store(), o, newEventID, failOpts).Get(t.Context(), failCall))
 		}},

@@ -37,6 +37,10 @@ func (s *table) WriteFor(context.Context, []models.UserID, func(context.Context,
 	return errors.New("this test only reads")
 }
 
+func (s *table) ReadFor(ctx context.Context, _ []models.UserID, fn func(context.Context, *repositories.Tx) error) error {
+	return s.Read(ctx, models.ServiceActor, fn)
+}
+
 func (s *table) Write(ctx context.Context, _ models.Actor, fn func(context.Context, *repositories.Tx) error) error {
 	return s.Read(ctx, models.ServiceActor, fn)
 }

@@ -59,6 +59,7 @@ WITH announced AS (
      waiting AS (
          INSERT INTO profile.outbox_deliveries (id, slot, lane, ordering_key)
          SELECT n, n % 10, n % 16, md5('user ' || n)::uuid FROM generate_series(91000, 101000) n),
+     named AS (INSERT INTO profile.users (user_id, display_name) SELECT md5('user ' || n)::uuid, 'Ada' FROM generate_series(1, 50000) n),
      users AS (INSERT INTO profile.user_stats (user_id, updated_at) SELECT md5('user ' || n)::uuid, now() FROM generate_series(1, 50000) n),
      videos AS (INSERT INTO profile.video_stats (video_id, updated_at) SELECT md5('video ' || n)::uuid, now() FROM generate_series(1, 20000) n
                 ON CONFLICT DO NOTHING),
@@ -102,6 +103,11 @@ func TestA81_PlansDoNotDependOnTheDay(t *testing.T) {
 		},
 		func() error { return second(tr.watch.List(t.Context(), f.call(), services.WatchListQuery{})) },
 		func() error {
+			return tr.store.ReadFor(t.Context(), []models.UserID{f.user}, func(ctx context.Context, tx *repositories.Tx) error {
+				return second(tx.Profiles.BatchGet(ctx, []models.UserID{f.user}))
+			})
+		},
+		func() error {
 			lanes := []po.Cursor{{Lane: po.Lane{Number: 1, Epoch: 1}, Limit: 10}}
 			return tr.store.Queue(t.Context(), func(ctx context.Context, tx *repositories.Tx) error {
 				return errors.Join(tx.Deliveries.Forget(ctx, []po.Delivered{{Lane: 1, ID: 1}}), second(tx.Deliveries.Take(ctx, po.Take{Lanes: lanes})), second(tx.Deliveries.OldestUnread(ctx, lanes)))
@@ -114,7 +120,7 @@ func TestA81_PlansDoNotDependOnTheDay(t *testing.T) {
 	require.Subset(t, keysOf(statements), []string{
 		"TryLockIdempotencyKeys", "GetIdempotencyKeys", "LockFreeUsers", "CreateFreeUsers", "SetFavorites", "AdvanceUsers", "EnsureVideos", "AdvanceVideos",
 		"InsertEvents", "PutIdempotencyKeys", "GetWatchLogs", "GetVideoFacts", "PutWatchLogs", "GetWatchSessions", "PutWatchSessions", "GetWatchProgress", "GetFavorites", "BatchGetVideoStats",
-		"ListFavorites", "ListFavoritesByType", "ListWatchHistory", "ForgetDeliveries", "TakeDeliveries", "OldestUnread",
+		"ListFavorites", "ListFavoritesByType", "ListWatchHistory", "BatchGetProfiles", "ForgetDeliveries", "TakeDeliveries", "OldestUnread",
 	})
 	plans := func() map[string]string {
 		out := map[string]string{}

@@ -193,6 +193,8 @@ type Admission struct {
 	Updates *Admission_Gate `protobuf:"bytes,3,opt,name=updates,proto3" json:"updates,omitempty"`
 	// Likes, bookmarks and progress, which share transactions; with coalescing off they are bounded like updates.
 	Shared *Admission_Gate `protobuf:"bytes,4,opt,name=shared,proto3" json:"shared,omitempty"`
+	// Reads of profiles, which share statements; with coalescing off they are bounded like reads.
+	SharedReads *Admission_Gate `protobuf:"bytes,7,opt,name=shared_reads,json=sharedReads,proto3" json:"shared_reads,omitempty"`
 	// Calls of one user in work or waiting, at each gate.
 	PerUser int32 `protobuf:"varint,5,opt,name=per_user,json=perUser,proto3" json:"per_user,omitempty"`
 	// A call that would have to wait longer for its slot is refused.
@@ -255,6 +257,13 @@ func (x *Admission) GetUpdates() *Admission_Gate {
 func (x *Admission) GetShared() *Admission_Gate {
 	if x != nil {
 		return x.Shared
+	}
+	return nil
+}
+
+func (x *Admission) GetSharedReads() *Admission_Gate {
+	if x != nil {
+		return x.SharedReads
 	}
 	return nil
 }
@@ -2297,12 +2306,13 @@ const file_conf_proto_rawDesc = "" +
 	"coalescing\x18\r \x01(\v2\x18.profile.conf.CoalescingB\x06\xbaH\x03\xc8\x01\x01R\n" +
 	"coalescing\x121\n" +
 	"\x05cache\x18\x0e \x01(\v2\x13.profile.conf.CacheB\x06\xbaH\x03\xc8\x01\x01R\x05cache\x124\n" +
-	"\x06limits\x18\x0f \x01(\v2\x14.profile.conf.LimitsB\x06\xbaH\x03\xc8\x01\x01R\x06limits\"\x95\x03\n" +
+	"\x06limits\x18\x0f \x01(\v2\x14.profile.conf.LimitsB\x06\xbaH\x03\xc8\x01\x01R\x06limits\"\xde\x03\n" +
 	"\tAdmission\x12\x18\n" +
 	"\aenabled\x18\x01 \x01(\bR\aenabled\x12:\n" +
 	"\x05reads\x18\x02 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\x05reads\x12>\n" +
 	"\aupdates\x18\x03 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\aupdates\x12<\n" +
-	"\x06shared\x18\x04 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\x06shared\x12&\n" +
+	"\x06shared\x18\x04 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\x06shared\x12G\n" +
+	"\fshared_reads\x18\a \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\vsharedReads\x12&\n" +
 	"\bper_user\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x01R\aperUser\x12>\n" +
 	"\bmax_wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\amaxWait\x1aL\n" +
 	"\x04Gate\x12!\n" +
@@ -2565,50 +2575,51 @@ var file_conf_proto_depIdxs = []int32{
 	16, // 15: profile.conf.Admission.reads:type_name -> profile.conf.Admission.Gate
 	16, // 16: profile.conf.Admission.updates:type_name -> profile.conf.Admission.Gate
 	16, // 17: profile.conf.Admission.shared:type_name -> profile.conf.Admission.Gate
-	28, // 18: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
-	17, // 19: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
-	17, // 20: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
-	17, // 21: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
-	18, // 22: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
-	19, // 23: profile.conf.Server.tls:type_name -> profile.conf.Server.TLS
-	20, // 24: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
-	21, // 25: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
-	22, // 26: profile.conf.Auth.issuers:type_name -> profile.conf.Auth.Issuer
-	23, // 27: profile.conf.Auth.services:type_name -> profile.conf.Auth.ServiceAccount
-	28, // 28: profile.conf.Auth.max_token_lifetime:type_name -> google.protobuf.Duration
-	24, // 29: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
-	26, // 30: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
-	25, // 31: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
-	28, // 32: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
-	28, // 33: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
-	28, // 34: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
-	28, // 35: profile.conf.Maintenance.session_retention:type_name -> google.protobuf.Duration
-	28, // 36: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
-	28, // 37: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
-	28, // 38: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
-	28, // 39: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
-	28, // 40: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
-	27, // 41: profile.conf.Limits.services:type_name -> profile.conf.Limits.Service
-	28, // 42: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
-	28, // 43: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
-	28, // 44: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
-	28, // 45: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
-	28, // 46: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
-	28, // 47: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
-	28, // 48: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
-	28, // 49: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
-	28, // 50: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
-	28, // 51: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
-	28, // 52: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
-	28, // 53: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
-	28, // 54: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
-	28, // 55: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
-	28, // 56: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
-	57, // [57:57] is the sub-list for method output_type
-	57, // [57:57] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	16, // 18: profile.conf.Admission.shared_reads:type_name -> profile.conf.Admission.Gate
+	28, // 19: profile.conf.Admission.max_wait:type_name -> google.protobuf.Duration
+	17, // 20: profile.conf.Server.grpc:type_name -> profile.conf.Server.Listener
+	17, // 21: profile.conf.Server.http:type_name -> profile.conf.Server.Listener
+	17, // 22: profile.conf.Server.admin:type_name -> profile.conf.Server.Listener
+	18, // 23: profile.conf.Server.timeouts:type_name -> profile.conf.Server.Timeouts
+	19, // 24: profile.conf.Server.tls:type_name -> profile.conf.Server.TLS
+	20, // 25: profile.conf.Data.postgres:type_name -> profile.conf.Data.Postgres
+	21, // 26: profile.conf.Auth.dev_services:type_name -> profile.conf.Auth.DevService
+	22, // 27: profile.conf.Auth.issuers:type_name -> profile.conf.Auth.Issuer
+	23, // 28: profile.conf.Auth.services:type_name -> profile.conf.Auth.ServiceAccount
+	28, // 29: profile.conf.Auth.max_token_lifetime:type_name -> google.protobuf.Duration
+	24, // 30: profile.conf.Messaging.pubsub:type_name -> profile.conf.Messaging.Pubsub
+	26, // 31: profile.conf.Messaging.catalog_inbox:type_name -> profile.conf.Messaging.CatalogInbox
+	25, // 32: profile.conf.Messaging.outbox:type_name -> profile.conf.Messaging.Outbox
+	28, // 33: profile.conf.Maintenance.interval:type_name -> google.protobuf.Duration
+	28, // 34: profile.conf.Maintenance.event_retention:type_name -> google.protobuf.Duration
+	28, // 35: profile.conf.Maintenance.inbox_retention:type_name -> google.protobuf.Duration
+	28, // 36: profile.conf.Maintenance.session_retention:type_name -> google.protobuf.Duration
+	28, // 37: profile.conf.Watch.retention:type_name -> google.protobuf.Duration
+	28, // 38: profile.conf.Watch.unqualified_retention:type_name -> google.protobuf.Duration
+	28, // 39: profile.conf.Idempotency.retention:type_name -> google.protobuf.Duration
+	28, // 40: profile.conf.Cache.ttl:type_name -> google.protobuf.Duration
+	28, // 41: profile.conf.Cache.stats_ttl:type_name -> google.protobuf.Duration
+	27, // 42: profile.conf.Limits.services:type_name -> profile.conf.Limits.Service
+	28, // 43: profile.conf.Server.Timeouts.query:type_name -> google.protobuf.Duration
+	28, // 44: profile.conf.Server.Timeouts.command:type_name -> google.protobuf.Duration
+	28, // 45: profile.conf.Server.Timeouts.progress:type_name -> google.protobuf.Duration
+	28, // 46: profile.conf.Server.Timeouts.drain:type_name -> google.protobuf.Duration
+	28, // 47: profile.conf.Data.Postgres.statement_timeout:type_name -> google.protobuf.Duration
+	28, // 48: profile.conf.Data.Postgres.lock_timeout:type_name -> google.protobuf.Duration
+	28, // 49: profile.conf.Messaging.Pubsub.publish_timeout:type_name -> google.protobuf.Duration
+	28, // 50: profile.conf.Messaging.Outbox.linger:type_name -> google.protobuf.Duration
+	28, // 51: profile.conf.Messaging.Outbox.lease:type_name -> google.protobuf.Duration
+	28, // 52: profile.conf.Messaging.Outbox.renew:type_name -> google.protobuf.Duration
+	28, // 53: profile.conf.Messaging.Outbox.backoff_min:type_name -> google.protobuf.Duration
+	28, // 54: profile.conf.Messaging.Outbox.backoff_max:type_name -> google.protobuf.Duration
+	28, // 55: profile.conf.Messaging.Outbox.grace:type_name -> google.protobuf.Duration
+	28, // 56: profile.conf.Messaging.Outbox.reread:type_name -> google.protobuf.Duration
+	28, // 57: profile.conf.Messaging.CatalogInbox.linger:type_name -> google.protobuf.Duration
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_conf_proto_init() }
