@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
@@ -67,6 +68,18 @@ func NewBaseHandler(auth identity.Authenticator, doors *admission.Doors, timeout
 		return nil, err
 	}
 	return &BaseHandler{auth, policies, doors, timeouts, enabled, log, observer}, nil
+}
+
+// Arrive refuses a call where it comes in, before it has a goroutine, while processors have more to do than they can.
+func (b *BaseHandler) Arrive(ctx context.Context, call *tap.Info) (context.Context, error) {
+	policy, ours := b.policies[call.FullMethodName]
+	if !ours {
+		return ctx, nil
+	}
+	if err := b.doors.Arrive(policy.slots); err != nil {
+		return ctx, problem.Status(problem.From(err)).Err()
+	}
+	return ctx, nil
 }
 
 // Intercept wraps every unary call of the server. ProfileService gets its error mapping, log line, deadline

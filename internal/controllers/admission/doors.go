@@ -22,14 +22,20 @@ const (
 	SharedReads
 )
 
-// Doors are the gates of all budgets.
-type Doors struct{ gates map[Budget]*Gate }
+// Doors are the gates of all budgets, and what is seen before them.
+type Doors struct {
+	gates    map[Budget]*Gate
+	press    *Press
+	observer Observer
+}
 
 // Settings are the options of each gate; Enabled false lets everybody in.
 type Settings struct {
 	Enabled                bool
 	Reads, Updates, Shared Options
 	SharedReads            Options
+	// Runnable is how many goroutines may wait for a processor before calls are refused where they come in.
+	Runnable int
 }
 
 // NewDoors makes the gates.
@@ -37,13 +43,23 @@ func NewDoors(s Settings, observer Observer) *Doors {
 	if !s.Enabled {
 		return &Doors{}
 	}
-	return &Doors{map[Budget]*Gate{
+	return &Doors{press: NewPress(s.Runnable, Runnable, time.Now), observer: observer, gates: map[Budget]*Gate{
 		Reads:   NewGate("reads", s.Reads, observer, time.Now),
 		Updates: NewGate("updates", s.Updates, observer, time.Now),
 		Shared:  NewGate("shared", s.Shared, observer, time.Now),
 
 		SharedReads: NewGate("shared_reads", s.SharedReads, observer, time.Now),
 	}}
+}
+
+// Arrive is asked before a call costs anything. Errors: models.ErrOverloaded.
+func (d *Doors) Arrive(b Budget) error {
+	gate, closed := d.gates[b]
+	if !closed || !d.press.Crowded() {
+		return nil
+	}
+	d.observer.Refused(gate.budget, Pressed)
+	return models.ErrOverloaded.After(retryAfter())
 }
 
 // Enter is Gate.Enter at the gate of a budget.

@@ -29,13 +29,15 @@ const (
 	Hopeless = "deadline"
 	// Greedy: one user has taken their share.
 	Greedy = "user"
+	// Pressed: too many calls wait for a processor.
+	Pressed = "processor"
 )
 
 // Observer counts what happened at a gate. Implementations do not block and do not fail.
 type Observer interface {
 	// Admitted tells how long a call waited for its slot.
 	Admitted(budget string, waited time.Duration)
-	// Refused counts a call that was turned away, and why: Full, Hopeless or Greedy.
+	// Refused counts a call that was turned away, and why: Full, Hopeless, Greedy or Pressed.
 	Refused(budget, why string)
 	// Present tells how many calls are in work and how many wait.
 	Present(budget string, working, waiting int)

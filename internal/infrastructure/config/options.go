@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/google/uuid"
@@ -110,6 +111,7 @@ func Admission(c *confpb.Bootstrap) admission.Settings {
 	s := admission.Settings{
 		Enabled: a.GetEnabled(), Reads: gate(a.GetReads()), Updates: gate(a.GetUpdates()),
 		Shared: gate(a.GetShared()), SharedReads: gate(a.GetSharedReads()),
+		Runnable: int(a.GetRunnablePerProcessor()) * runtime.GOMAXPROCS(0),
 	}
 	if !c.GetCoalescing().GetEnabled() {
 		s.Shared, s.SharedReads = s.Updates, s.Reads // each of them needs a connection then

@@ -103,6 +103,7 @@ func NewGRPC(conf *confpb.Bootstrap, l Listeners, base *controllers.BaseHandler,
 			grpc.ConnectionTimeout(readHeaderTimeout), // of handshakes
 			// A new goroutine for each call grows its stack anew each time.
 			grpc.NumStreamWorkers(streamWorkers),
+			grpc.InTapHandle(base.Arrive),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPing, PermitWithoutStream: true}),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
 				MaxConnectionIdle: connectionIdle, MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionGrace,

@@ -23,6 +23,10 @@ import (
 // connections is how many the generator opens: one would serialise its writes.
 const connections = 8
 
+// streams are the calls that a connection bears at a time (trust.md T13): beyond them gRPC waits on the caller's side,
+// where the service cannot refuse. A flood comes over as many connections as it needs.
+const streams = 100
+
 // generate is the load generator's process: a job on in, its result on out.
 func generate(ctx context.Context, in io.Reader, out io.Writer) error {
 	var j job
@@ -56,7 +60,11 @@ func (j *job) run(ctx context.Context) (res loadResult, err error) {
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	for range min(connections, callers) {
+	wanted := min(connections, callers)
+	if open {
+		wanted = min(max(connections, callers/streams), callers)
+	}
+	for range wanted {
 		c, err := grpc.NewClient(j.Target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			return res, err

@@ -195,6 +195,8 @@ type Admission struct {
 	Shared *Admission_Gate `protobuf:"bytes,4,opt,name=shared,proto3" json:"shared,omitempty"`
 	// Reads of profiles, which share statements; with coalescing off they are bounded like reads.
 	SharedReads *Admission_Gate `protobuf:"bytes,7,opt,name=shared_reads,json=sharedReads,proto3" json:"shared_reads,omitempty"`
+	// Goroutines that may wait for each processor: while there are more, calls are refused where they come in.
+	RunnablePerProcessor int32 `protobuf:"varint,8,opt,name=runnable_per_processor,json=runnablePerProcessor,proto3" json:"runnable_per_processor,omitempty"`
 	// Calls of one user in work or waiting, at each gate.
 	PerUser int32 `protobuf:"varint,5,opt,name=per_user,json=perUser,proto3" json:"per_user,omitempty"`
 	// A call that would have to wait longer for its slot is refused.
@@ -266,6 +268,13 @@ func (x *Admission) GetSharedReads() *Admission_Gate {
 		return x.SharedReads
 	}
 	return nil
+}
+
+func (x *Admission) GetRunnablePerProcessor() int32 {
+	if x != nil {
+		return x.RunnablePerProcessor
+	}
+	return 0
 }
 
 func (x *Admission) GetPerUser() int32 {
@@ -2306,13 +2315,14 @@ const file_conf_proto_rawDesc = "" +
 	"coalescing\x18\r \x01(\v2\x18.profile.conf.CoalescingB\x06\xbaH\x03\xc8\x01\x01R\n" +
 	"coalescing\x121\n" +
 	"\x05cache\x18\x0e \x01(\v2\x13.profile.conf.CacheB\x06\xbaH\x03\xc8\x01\x01R\x05cache\x124\n" +
-	"\x06limits\x18\x0f \x01(\v2\x14.profile.conf.LimitsB\x06\xbaH\x03\xc8\x01\x01R\x06limits\"\xde\x03\n" +
+	"\x06limits\x18\x0f \x01(\v2\x14.profile.conf.LimitsB\x06\xbaH\x03\xc8\x01\x01R\x06limits\"\xa1\x04\n" +
 	"\tAdmission\x12\x18\n" +
 	"\aenabled\x18\x01 \x01(\bR\aenabled\x12:\n" +
 	"\x05reads\x18\x02 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\x05reads\x12>\n" +
 	"\aupdates\x18\x03 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\aupdates\x12<\n" +
 	"\x06shared\x18\x04 \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\x06shared\x12G\n" +
-	"\fshared_reads\x18\a \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\vsharedReads\x12&\n" +
+	"\fshared_reads\x18\a \x01(\v2\x1c.profile.conf.Admission.GateB\x06\xbaH\x03\xc8\x01\x01R\vsharedReads\x12A\n" +
+	"\x16runnable_per_processor\x18\b \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x01R\x14runnablePerProcessor\x12&\n" +
 	"\bper_user\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x01R\aperUser\x12>\n" +
 	"\bmax_wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\amaxWait\x1aL\n" +
 	"\x04Gate\x12!\n" +

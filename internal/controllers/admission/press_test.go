@@ -1,0 +1,80 @@
+package admission_test
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lingo-services/profile/internal/controllers/admission"
+	"github.com/lingo-services/profile/internal/models"
+)
+
+func TestT13_APressIsLookedAtOnceAMillisecond(t *testing.T) {
+	t.Parallel()
+	now, runnable, looks := time.Unix(1, 0), 10, 0
+	press := admission.NewPress(10, func() int { looks++; return runnable }, func() time.Time { return now })
+	require.False(t, press.Crowded(), "as many as may be")
+	runnable = 11
+	require.False(t, press.Crowded(), "seen just now")
+	require.Equal(t, 1, looks)
+	now = now.Add(time.Millisecond)
+	require.True(t, press.Crowded())
+	runnable = 0
+	require.True(t, press.Crowded())
+	now = now.Add(time.Millisecond)
+	require.False(t, press.Crowded())
+	require.Equal(t, 3, looks)
+}
+
+// busy keeps n goroutines wanting a processor until stop is called.
+func busy(n int) (stop func()) {
+	var done atomic.Bool
+	var group sync.WaitGroup
+	for range n {
+		group.Go(func() {
+			for !done.Load() {
+				runtime.Gosched()
+			}
+		})
+	}
+	return func() { done.Store(true); group.Wait() }
+}
+
+func TestT13_GoroutinesThatWaitForAProcessorAreCounted(t *testing.T) {
+	stop := busy(1000)
+	require.Eventually(t, func() bool { return admission.Runnable() > 500 }, 10*time.Second, time.Millisecond)
+	stop()
+	require.Eventually(t, func() bool { return admission.Runnable() < 100 }, 10*time.Second, time.Millisecond)
+}
+
+// What comes while processors have more to do than they can is refused before it costs anything, told when to come
+// again, and counted at its gate.
+func TestT13_ArrivalsAreRefusedUnderPress(t *testing.T) {
+	seen := &counts{refused: map[string]int{}}
+	open := admission.Options{Slots: 10, PerUser: 10, MaxWait: time.Second}
+	doors := admission.NewDoors(admission.Settings{Enabled: true, Reads: open, Updates: open, Shared: open, SharedReads: open, Runnable: 100}, seen)
+	require.NoError(t, doors.Arrive(admission.Shared))
+	stop := busy(1000)
+	var err error
+	require.Eventually(t, func() bool { err = doors.Arrive(admission.Shared); return err != nil }, 10*time.Second, time.Millisecond)
+	stop()
+	require.ErrorIs(t, err, models.ErrOverloaded)
+	var refusal *models.Error
+	require.ErrorAs(t, err, &refusal)
+	require.Positive(t, refusal.RetryAfter)
+	require.Equal(t, map[string]int{admission.Pressed: 1}, seen.refused)
+	require.Eventually(t, func() bool { return doors.Arrive(admission.Shared) == nil }, 10*time.Second, time.Millisecond)
+}
+
+func TestT13_DoorsThatAreOffLetEverybodyArrive(t *testing.T) {
+	stop := busy(1000)
+	defer stop()
+	doors := admission.NewDoors(admission.Settings{Runnable: 1}, &counts{})
+	for range 100 {
+		require.NoError(t, doors.Arrive(admission.Reads))
+	}
+}

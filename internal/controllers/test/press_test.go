@@ -1,0 +1,62 @@
+package test
+
+import (
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/test/testkit"
+)
+
+// While processors have more to do than they can, calls are refused where they come in, on both transports; whoever asks
+// whether the service is alive is answered.
+func TestT13_CallsAreRefusedWhereTheyComeInUnderPress(t *testing.T) {
+	s := testkit.New(t)
+	user := testkit.NewUser()
+	client := s.AsUser(user)
+	get := func() error {
+		_, err := client.GetProfile(t.Context(), &profilev1.GetProfileRequest{UserId: user.String()})
+		return err
+	}
+	require.Equal(t, string(models.ReasonProfileNotFound), reasonText(get()))
+
+	var over atomic.Bool
+	var group sync.WaitGroup
+	for range 2000 * runtime.GOMAXPROCS(0) {
+		group.Go(func() {
+			for !over.Load() {
+				runtime.Gosched()
+			}
+		})
+	}
+	var refusal error
+	require.Eventually(t, func() bool {
+		refusal = get()
+		return reasonText(refusal) == string(models.ReasonOverloaded)
+	}, time.Minute, time.Millisecond)
+	var problem answer
+	require.Eventually(t, func() bool {
+		problem = ask(t, s, http.MethodGet, me, "", asUser(user)...)
+		return problem.code == http.StatusTooManyRequests
+	}, time.Minute, time.Millisecond)
+	health, err := grpc_health_v1.NewHealthClient(s.Conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	over.Store(true)
+	group.Wait()
+
+	require.NoError(t, err)
+	require.Equal(t, grpc_health_v1.HealthCheckResponse_SERVING, health.GetStatus())
+	told := testkit.RequireError(t, refusal, codes.ResourceExhausted, models.ReasonOverloaded)
+	require.Positive(t, told.Retry.GetRetryDelay().AsDuration())
+	require.Equal(t, models.ReasonOverloaded, models.Reason(problem.problem.Reason))
+	require.NotEmpty(t, problem.header.Get("Retry-After"))
+	require.Eventually(t, func() bool { return reasonText(get()) == string(models.ReasonProfileNotFound) }, time.Minute, time.Millisecond)
+}
