@@ -190,7 +190,9 @@ func provocations() []provocation {
 		{reason: models.ReasonUnavailable, route: likeRoute, request: like(), service: with(withDeadDatabase)},
 		{
 			reason: models.ReasonDeadlineExceeded, route: likeRoute, request: like(),
-			service: with(func(c *confpb.Bootstrap) { c.Server.Timeouts.Command.Seconds, c.Server.Timeouts.Command.Nanos = 0, 50_000_000 }),
+			service: with(func(c *confpb.Bootstrap) {
+				c.Server.Timeouts.Command.Seconds, c.Server.Timeouts.Command.Nanos = 0, 50_000_000
+			}),
 			arrange: func(t *testing.T, s *testkit.Service, user models.UserID) func() {
 				t.Helper()
 				require.NoError(t, likesAs(t, testkit.NewOn(t, s.DB), user)) // one that has time
