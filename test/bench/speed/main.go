@@ -45,6 +45,8 @@ func run(ctx context.Context, args []string) error {
 		return generate(ctx, os.Stdin, os.Stdout)
 	case asEcho:
 		return serveEcho(ctx, os.Stdout)
+	case asAttack:
+		return abuser(ctx, os.Stdin, os.Stdout)
 	case asBroker:
 		return serveBroker(ctx, os.Stdout, args...)
 	case commandBench, commandScale, commandOverload, commandAbuse:
