@@ -26,17 +26,29 @@ func abuse(ctx context.Context, t *topology, r *report) error {
 		{fmt.Sprintf("%d bodies of %d MiB", oversizedBodies, oversizedBytes>>20), longBodies},
 		{"HTTP/2 rapid reset", rapidReset},
 		{"a user at ten times the limit of likes", greedyUser},
+		{"nobody, but busy processors", noAttack},
 	} {
+		if only := t.options.Attack; only != "" && only != string(abuse.kind) {
+			continue
+		}
 		t.options.say("%s", abuse.what)
-		e := r.entry(abuse.what, "healthy p99 < 2 ×; healthy failures 0; memory + < 64 MiB")
+		must := "healthy p99 < 2 ×; healthy failures 0; memory + < 64 MiB"
+		if abuse.kind == noAttack {
+			must = "nothing: for comparison"
+		}
+		e := r.entry(abuse.what, must)
 		for range t.options.Turns {
 			if err := a.compare(ctx, e, abuse.kind); err != nil {
 				return fmt.Errorf("%s: %w", abuse.what, err)
 			}
 		}
+		if abuse.kind == noAttack {
+			e.unjudged()
+		}
 	}
 	r.Notes = append(r.Notes,
-		"Abusers are a process of the lowest priority: their machines are elsewhere, and they take only what processor time is left here. What an attack costs the service itself is its own processor time, which no priority hides.",
+		"Abusers are a process that runs when nobody else wants to (SCHED_IDLE): their machines are elsewhere. What an attack costs the service is its own processor time, which no priority hides.",
+		"Busy processors are the yardstick of the others: a process of the same kind that calls nobody. What healthy callers notice of it, this machine's scheduler does to them.",
 		fmt.Sprintf("Healthy callers read profiles, %d a second over gRPC and as many over REST, open loop; each turn compares %s without and %s with the abuser.", healthyRate, t.options.Turn, t.options.Abuse))
 	return nil
 }

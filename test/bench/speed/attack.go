@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +32,8 @@ const (
 	oversizedBodies  = 1000
 	oversizedBytes   = 4 << 20
 	resetConnections = 4
+	// sendBuffer is small, so that what the service leaves unread stays with the abuser instead of keeping the kernel busy.
+	sendBuffer = 64 << 10
 	// limitOfLikes is the shipped limit per second; the greedy user asks for ten times as many.
 	limitOfLikes = 10
 )
@@ -49,11 +53,14 @@ const (
 	longBodies  attackKind = "oversized"
 	rapidReset  attackKind = "reset"
 	greedyUser  attackKind = "greedy"
+	// noAttack keeps the processors busy and leaves the service alone: what healthy callers notice of that is the machine's
+	// doing, and no attack can look better.
+	noAttack attackKind = "none"
 )
 
-// runAttack has an abuser at work until ctx ends, and returns what it says of itself. It is a process of its own of the lowest
-// priority: abusers have machines of their own, and here their work, such as copying gigabytes of bodies, would otherwise
-// take the processors from those whose patience is measured.
+// runAttack has an abuser at work until ctx ends, and returns what it says of itself. It is a process of its own that
+// runs when nobody else wants to (SCHED_IDLE): abusers have machines of their own, and here their work, such as copying
+// gigabytes of bodies, would otherwise take the processors from those whose patience is measured.
 func runAttack(ctx context.Context, a attack, log string) (told string, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -65,7 +72,7 @@ func runAttack(ctx context.Context, a attack, log string) (told string, err erro
 	}
 	var out bytes.Buffer
 	p, err := program{
-		name: "abuser", log: log, env: minimalEnv(), argv: []string{"nice", "-n", "19", self, asAttack}, stdin: bytes.NewReader(input), stdout: &out,
+		name: "abuser", log: log, env: minimalEnv(), argv: []string{"chrt", "--idle", "0", self, asAttack}, stdin: bytes.NewReader(input), stdout: &out,
 	}.start(ctx)
 	if err != nil {
 		return "", err
@@ -88,7 +95,7 @@ func abuser(ctx context.Context, in io.Reader, out io.Writer) error {
 		return fmt.Errorf("read the attack: %w", err)
 	}
 	run, known := map[attackKind]func(context.Context) (string, error){
-		slowHeaders: a.slow, longBodies: a.oversized, rapidReset: a.rapidReset, greedyUser: a.greedy,
+		slowHeaders: a.slow, longBodies: a.oversized, rapidReset: a.rapidReset, greedyUser: a.greedy, noAttack: burn,
 	}[a.Kind]
 	if !known {
 		return fmt.Errorf("unknown attack %q", a.Kind)
@@ -99,6 +106,28 @@ func abuser(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	_, err = io.WriteString(out, told)
 	return err
+}
+
+// burn calls nobody.
+func burn(ctx context.Context) (string, error) {
+	var group sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		group.Go(func() {
+			for ctx.Err() == nil { //nolint:revive // it is meant to burn
+			}
+		})
+	}
+	group.Wait()
+	return "Nobody attacked: a process of the same kind kept all processors busy.", nil
+}
+
+// dial connects with a small send buffer.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if tcp, isTCP := conn.(*net.TCPConn); isTCP {
+		err = tcp.SetWriteBuffer(sendBuffer)
+	}
+	return conn, err
 }
 
 // slow sends the headers of requests a byte at a time, and opens anew what is closed.
@@ -129,6 +158,8 @@ func (a attack) slow(ctx context.Context) (string, error) {
 func (a attack) oversized(ctx context.Context) (string, error) {
 	var sent, refused atomic.Int64
 	body := bytes.Repeat([]byte("a"), oversizedBytes)
+	client := http.Client{Transport: &http.Transport{DialContext: dial}}
+	defer client.CloseIdleConnections()
 	var group sync.WaitGroup
 	for range 16 {
 		group.Go(func() {
@@ -138,7 +169,7 @@ func (a attack) oversized(ctx context.Context) (string, error) {
 					continue
 				}
 				req.Header.Set("Content-Type", "application/json")
-				res, err := http.DefaultClient.Do(req)
+				res, err := client.Do(req)
 				if err != nil {
 					continue // the server closes before it has read everything
 				}
@@ -150,7 +181,6 @@ func (a attack) oversized(ctx context.Context) (string, error) {
 		})
 	}
 	group.Wait()
-	http.DefaultClient.CloseIdleConnections()
 	return fmt.Sprintf("Oversized: %d sent, %d of them answered 413, the others' connections closed.", min(sent.Load(), oversizedBodies), refused.Load()), nil
 }
 
@@ -172,7 +202,7 @@ func (a attack) rapidReset(ctx context.Context) (string, error) {
 }
 
 func (a attack) resetStreams(ctx context.Context, resets *atomic.Int64) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", a.GRPC)
+	conn, err := dial(ctx, "tcp", a.GRPC)
 	if err != nil {
 		return err
 	}
@@ -181,7 +211,8 @@ func (a attack) resetStreams(ctx context.Context, resets *atomic.Int64) error {
 	if _, err = io.WriteString(conn, http2.ClientPreface); err != nil {
 		return err
 	}
-	framer := http2.NewFramer(conn, nil)
+	out := bufio.NewWriterSize(conn, sendBuffer) // a system call for thousands of streams
+	framer := http2.NewFramer(out, nil)
 	if err = framer.WriteSettings(); err != nil {
 		return err
 	}

@@ -105,8 +105,6 @@ func measure(ctx context.Context, command string, o options) (err error) {
 // unjudged forgets what must hold.
 func (r *report) unjudged() {
 	for _, e := range r.Entries {
-		for _, f := range e.Figures {
-			f.Bound = nil
-		}
+		e.unjudged()
 	}
 }
