@@ -113,7 +113,7 @@ func burn(ctx context.Context) (string, error) {
 	var group sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
-			for ctx.Err() == nil { //nolint:revive // it is meant to burn
+			for ctx.Err() == nil {
 			}
 		})
 	}
