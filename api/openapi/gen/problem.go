@@ -31,7 +31,7 @@ var reasonsOf = map[protoreflect.Name][]models.Reason{
 	"UpdatePreferences": {models.ReasonRateLimited, models.ReasonPreconditionFailed, models.ReasonIdempotencyKeyReused, models.ReasonIdempotencyInProgress},
 	"MutateFavorite": {
 		models.ReasonRateLimited, models.ReasonVideoUnavailable, models.ReasonFavoriteLimitReached, models.ReasonOccurredAtInFuture,
-		models.ReasonIdempotencyKeyReused, models.ReasonIdempotencyInProgress,
+		models.ReasonCounterOverflow, models.ReasonIdempotencyKeyReused, models.ReasonIdempotencyInProgress,
 	},
 	"ListFavorites": {models.ReasonInvalidPageToken},
 	"UpsertWatchProgress": {

@@ -1034,21 +1034,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /**
-         * @description INVALID_ARGUMENT: The request breaks one or more rules.
-         *     OCCURRED_AT_IN_FUTURE: occurred_at lies in the future.
-         */
-        "400-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE": {
-            headers: {
-                RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description UNAUTHENTICATED: A valid identity is required. */
         "401-UNAUTHENTICATED": {
             headers: {
@@ -1364,7 +1349,6 @@ export type Response415 = components['responses']['415'];
 export type Response400CounterOverflowInvalidArgumentOccurredAtInFuture = components['responses']['400-COUNTER_OVERFLOW-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE'];
 export type Response400InvalidArgument = components['responses']['400-INVALID_ARGUMENT'];
 export type Response400InvalidArgumentInvalidPageToken = components['responses']['400-INVALID_ARGUMENT-INVALID_PAGE_TOKEN'];
-export type Response400InvalidArgumentOccurredAtInFuture = components['responses']['400-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE'];
 export type Response401Unauthenticated = components['responses']['401-UNAUTHENTICATED'];
 export type Response403PermissionDenied = components['responses']['403-PERMISSION_DENIED'];
 export type Response404ProfileNotFound = components['responses']['404-PROFILE_NOT_FOUND'];
@@ -1668,7 +1652,7 @@ export interface operations {
                     "application/json": components["schemas"]["MutateFavoriteResponse"];
                 };
             };
-            400: components["responses"]["400-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
+            400: components["responses"]["400-COUNTER_OVERFLOW-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
             401: components["responses"]["401-UNAUTHENTICATED"];
             403: components["responses"]["403-PERMISSION_DENIED"];
             406: components["responses"]["406"];
@@ -1735,7 +1719,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["400-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
+            400: components["responses"]["400-COUNTER_OVERFLOW-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
             401: components["responses"]["401-UNAUTHENTICATED"];
             403: components["responses"]["403-PERMISSION_DENIED"];
             406: components["responses"]["406"];
@@ -1872,7 +1856,7 @@ export interface operations {
                     "application/json": components["schemas"]["MutateFavoriteResponse"];
                 };
             };
-            400: components["responses"]["400-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
+            400: components["responses"]["400-COUNTER_OVERFLOW-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
             401: components["responses"]["401-UNAUTHENTICATED"];
             403: components["responses"]["403-PERMISSION_DENIED"];
             406: components["responses"]["406"];
@@ -1939,7 +1923,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["400-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
+            400: components["responses"]["400-COUNTER_OVERFLOW-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
             401: components["responses"]["401-UNAUTHENTICATED"];
             403: components["responses"]["403-PERMISSION_DENIED"];
             406: components["responses"]["406"];
@@ -2219,7 +2203,7 @@ export interface operations {
                     "application/json": components["schemas"]["MutateFavoriteResponse"];
                 };
             };
-            400: components["responses"]["400-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
+            400: components["responses"]["400-COUNTER_OVERFLOW-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
             401: components["responses"]["401-UNAUTHENTICATED"];
             403: components["responses"]["403-PERMISSION_DENIED"];
             406: components["responses"]["406"];
@@ -2286,7 +2270,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["400-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
+            400: components["responses"]["400-COUNTER_OVERFLOW-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
             401: components["responses"]["401-UNAUTHENTICATED"];
             403: components["responses"]["403-PERMISSION_DENIED"];
             406: components["responses"]["406"];
@@ -2337,7 +2321,7 @@ export interface operations {
                     "application/json": components["schemas"]["MutateFavoriteResponse"];
                 };
             };
-            400: components["responses"]["400-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
+            400: components["responses"]["400-COUNTER_OVERFLOW-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
             401: components["responses"]["401-UNAUTHENTICATED"];
             403: components["responses"]["403-PERMISSION_DENIED"];
             406: components["responses"]["406"];
@@ -2404,7 +2388,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["400-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
+            400: components["responses"]["400-COUNTER_OVERFLOW-INVALID_ARGUMENT-OCCURRED_AT_IN_FUTURE"];
             401: components["responses"]["401-UNAUTHENTICATED"];
             403: components["responses"]["403-PERMISSION_DENIED"];
             406: components["responses"]["406"];

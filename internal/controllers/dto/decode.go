@@ -64,6 +64,8 @@ type Headers struct {
 	Consistency string
 	// Repeated names headers that came more than once and have no list.
 	Repeated []string
+	// NoTag: If-Match came without any tag. Taken for no condition, it would overwrite what the caller wanted protected.
+	NoTag bool
 }
 
 // request is one call being decoded.

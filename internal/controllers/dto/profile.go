@@ -58,6 +58,9 @@ func (r *request) update(key string, cmd services.UpdateProfile) models.Call {
 	if r.headers.IfNoneMatch != "" {
 		r.violate("x-md-if-none-match", "is for reads; expected_profile_version 0 says that there must be no profile")
 	}
+	if r.headers.NoTag {
+		r.violate("x-md-if-match", "must name an entity tag, or *")
+	}
 	cmd.IfMatch = models.SortETags(cmd.IfMatch)
 	return r.write(key, cmd)
 }

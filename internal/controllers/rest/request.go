@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -105,9 +106,10 @@ func (e *edge) tooLong(w http.ResponseWriter, r *http.Request) {
 	e.refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("a body has at most %d bytes", e.opts.MaxBodyBytes))
 }
 
-// refuse says what HTTP itself says.
+// refuse says what HTTP itself says. Its log line has nothing that the caller wrote but the request's id, not even the path.
 func (e *edge) refuse(w http.ResponseWriter, r *http.Request, code int, detail string) {
 	e.observer.HTTPRefused(code)
+	e.log.LogAttrs(r.Context(), slog.LevelDebug, "refused by HTTP", slog.Int("code", code), slog.String("request_id", r.Header.Get(headerRequestID)))
 	Problem{Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: detail}.write(w, r)
 }
 

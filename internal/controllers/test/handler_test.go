@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"encoding/base64"
+	"net/http"
 	"testing"
 	"time"
 
@@ -71,6 +72,21 @@ func TestS8_ConditionsThatComeTwiceAreOneList(t *testing.T) {
 	resp, err := under("x-md-if-none-match", never, first).GetProfile(t.Context(), &profilev1.GetProfileRequest{})
 	require.NoError(t, err)
 	require.False(t, resp.GetNotModified())
+}
+
+// Whoever sends a condition relies on it, however it got lost on the way.
+func TestS62_AConditionWithoutATagIsRefused(t *testing.T) {
+	t.Parallel()
+	s, user := testkit.New(t), testkit.NewUser()
+	naming := &profilev1.UpdateProfileRequest{Profile: &profilev1.Profile{DisplayName: "Ada"}}
+	for _, nothing := range []string{"", " ", ",", " , ,"} {
+		_, err := s.As(append(asUser(user), "x-md-if-match", nothing)...).UpdateProfile(t.Context(), naming)
+		require.Equal(t, []string{"x-md-if-match"}, testkit.RequireError(t, err, codes.InvalidArgument, models.ReasonInvalidArgument).Fields())
+		refused := ask(t, s, http.MethodPatch, me, `{"display_name": "Ada"}`, append(asUser(user), "If-Match", nothing)...)
+		require.Equal(t, http.StatusBadRequest, refused.code, refused.body)
+		require.Equal(t, []string{"If-Match"}, refused.fields())
+	}
+	require.Zero(t, s.DB.RowCounts(t)["users"])
 }
 
 func TestS87_AuthenticationComesFirst(t *testing.T) {

@@ -234,6 +234,36 @@ func TestS92_CallLinesNameMethodCallerSubjectAndVideo(t *testing.T) {
 	}, calls)
 }
 
+// A service that reads a user's data leaves a trace that says so; what it writes, and what users do themselves, does not.
+func TestF28_StaffReadsAreAudited(t *testing.T) {
+	t.Parallel()
+	s, user := furnished(t)
+	for _, m := range methods() {
+		if !m.namesUser() {
+			continue
+		}
+		for name, pairs := range map[string][]string{"staff": asService("admin"), "the user": asUser(user)} {
+			_ = call(t, s, m, request(t, m, user.String()), pairs) // PurgeUserData is not served
+			line := lastCall(t, s)
+			require.Equal(t, m.path(), line["method"])
+			if name == "staff" && reads(m) {
+				require.Equal(t, true, line["audit"], "%s by %s", m.Name(), name)
+				require.Equal(t, user.String(), line["user_id"])
+				require.Equal(t, "service:dev-admin", line["caller"])
+				continue
+			}
+			require.NotContains(t, line, "audit", "%s by %s", m.Name(), name)
+		}
+		other := testkit.NewUser()
+		denied := call(t, s, m, request(t, m, other.String()), asUser(user))
+		testkit.RequireError(t, denied, codes.PermissionDenied, models.ReasonPermissionDenied)
+		require.NotContains(t, lastCall(t, s), "audit", "nothing was looked at")
+	}
+	public := method{profilev1.File_profile_v1_profile_proto.Services().ByName("ProfileService").Methods().ByName("GetVideoStats")}
+	require.NoError(t, call(t, s, public, request(t, public, ""), asService("admin")))
+	require.NotContains(t, lastCall(t, s), "audit", "it is about no user")
+}
+
 func TestS92_MetricsHaveNoUsersAndNoVideos(t *testing.T) {
 	t.Parallel()
 	s, user := furnished(t)

@@ -52,8 +52,11 @@ func overREST(t testing.TB, s *testkit.Service, route rest.Route, path, body str
 	answer := ask(t, s, route.Verb, path, body, pairs...)
 	got := said{reason: models.Reason(answer.problem.Reason)}
 	if got.reason != "" {
-		require.Equal(t, got.reason.Entry().HTTPStatus, answer.code, answer.body)
+		entry := got.reason.Entry()
+		require.Equal(t, entry.HTTPStatus, answer.code, answer.body)
 		require.Equal(t, rest.ProblemType(got.reason), answer.problem.Type)
+		require.Equal(t, entry.Title, answer.problem.Title)
+		require.Equal(t, entry.Retryable, answer.header.Get("Retry-After") != "", answer.body)
 	}
 	fields := answer.fields()
 	slices.Sort(fields)
@@ -117,11 +120,12 @@ func reads(m method) bool {
 	return strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || strings.HasPrefix(name, "Batch")
 }
 
-// Whatever is wrong with a field or a header, both transports say the same of it and leave the same behind.
+// Whatever is wrong with a field, a header or the service, both transports say the same of it and leave the same behind.
+// No reason of the contract is left out.
 func TestA62_RESTAndGRPCAgree(t *testing.T) {
 	t.Parallel()
 	s := testkit.New(t)
-	cases, reasons := 0, map[models.Reason]int{}
+	cases, seen := 0, newTally()
 	var one, other models.UserID // until something may have been written
 	compare := func(route rest.Route, note string, build func() (proto.Message, bool), headers ...string) {
 		m := method{route.Method}
@@ -133,23 +137,16 @@ func TestA62_RESTAndGRPCAgree(t *testing.T) {
 		if !possible {
 			return
 		}
-		var grpcHeaders []string
-		for i, h := range headers {
-			if i%2 == 0 {
-				h = metadataNames[h]
-			}
-			grpcHeaders = append(grpcHeaders, h)
-		}
 		if one == (models.UserID{}) {
 			one, other = inhabited(t, s), inhabited(t, s)
 			require.Equal(t, stateOf(t, s, one), stateOf(t, s, other))
 		}
-		want := overGRPC(t, s, m, route, req, append(grpcHeaders, caller(t, m, one)...))
+		want := overGRPC(t, s, m, route, req, append(inMetadata(headers), caller(t, m, one)...))
 		got := overREST(t, s, route, path, body, append(headers, caller(t, m, other)...))
 		require.Equal(t, want, got, "%s: %s", route, note)
 		require.Equal(t, stateOf(t, s, one), stateOf(t, s, other), "%s: %s", route, note)
 		cases++
-		reasons[want.reason]++
+		seen.add(want.reason, got.reason)
 		if !reads(m) {
 			one, other = models.UserID{}, models.UserID{}
 		}
@@ -180,8 +177,24 @@ func TestA62_RESTAndGRPCAgree(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, cases, 150)
-	t.Logf("%d cases: %v", cases, reasons)
 	s.RequireNoDrift(t)
+	for _, p := range provocations() {
+		t.Run(string(p.reason), func(t *testing.T) { p.provoke(t, seen) })
+	}
+	t.Run(string(models.ReasonCancelled), func(t *testing.T) { provokeCancelled(t, seen) })
+	t.Logf("%d cases of fields and headers; in all over gRPC %v, over REST %v", cases, seen.grpc, seen.rest)
+	seen.requireEvery(t)
+}
+
+// inMetadata are pairs of HTTP headers and values as metadata.
+func inMetadata(headers []string) (pairs []string) {
+	for i, text := range headers {
+		if i%2 == 0 {
+			text = metadataNames[text]
+		}
+		pairs = append(pairs, text)
+	}
+	return pairs
 }
 
 var metadataNames = func() map[string]string {

@@ -380,6 +380,9 @@ func TestA62_HTTPItselfAnswersWithProblems(t *testing.T) {
 	}
 	_, metrics := admin(t, s, "/metrics")
 	require.Contains(t, metrics, `profile_http_refused_total{status="415"} 4`)
+	ask(t, s, http.MethodGet, "/"+canary, "", "X-Request-Id", "lost")
+	require.Contains(t, s.Log.String(), `"msg":"refused by HTTP","code":404,"request_id":"lost"`)
+	require.NotContains(t, s.Log.String(), canary)
 	options := ask(t, s, http.MethodOptions, likes, "")
 	require.Equal(t, http.StatusNoContent, options.code)
 	require.Equal(t, "DELETE, PUT", options.header.Get("Allow"))

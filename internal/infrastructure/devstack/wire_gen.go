@@ -47,13 +47,13 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	if err != nil {
 		return nil, nil, err
 	}
+	metrics := observability.NewMetrics()
 	authenticator, cleanup2, err := config.Authenticator(conf, log)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
 	settings := config.Admission(conf)
-	metrics := observability.NewMetrics()
 	admissionMetrics := observability.NewAdmissionMetrics(metrics)
 	doors := admission.NewDoors(settings, admissionMetrics)
 	timeouts := config.Timeouts(conf)
@@ -122,7 +122,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	videoStatsService := services.NewVideoStatsService(store, favorites)
 	profileHandler := controllers.NewProfileHandler(decoder, limitsLimits, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
 	server := health.NewServer()
-	grpcServer := servers.NewGRPC(conf, listeners, baseHandler, profileHandler, server)
+	grpcServer := servers.NewGRPC(conf, listeners, metrics, baseHandler, profileHandler, server)
 	rest, cleanup7, err := servers.NewREST(ctx, conf, listeners, log, metrics, baseHandler, profileHandler)
 	if err != nil {
 		cleanup6()

@@ -13,7 +13,7 @@ import (
 var allowed = setOf(
 	slog.TimeKey, slog.LevelKey, slog.MessageKey,
 	"service", "method", "code", "request_id", "reason", "duration_ms", "caller", "user_id", "video_id", "action", "trace_id", "source",
-	"error", "stack", "addr", "signal", "candidate", "verdict", "config", "topic", "count", "migration", "event_id", "lane",
+	"error", "stack", "addr", "signal", "candidate", "verdict", "config", "topic", "count", "migration", "event_id", "lane", "audit",
 )
 
 func setOf(names ...string) map[string]bool {

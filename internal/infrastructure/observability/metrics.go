@@ -23,6 +23,7 @@ type Metrics struct {
 	batches     *prometheus.HistogramVec
 	waits       *prometheus.HistogramVec
 	refused     *prometheus.CounterVec
+	closed      *prometheus.CounterVec
 }
 
 // NewMetrics registers everything in a registry of its own.
@@ -59,8 +60,11 @@ func NewMetrics() *Metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "profile_http_refused_total", Help: "REST requests that HTTP itself refused, before there was a call, by status.",
 		}, []string{"status"}),
+		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "profile_grpc_connections_closed_total", Help: "gRPC connections closed for what their callers did, by reason.",
+		}, []string{"reason"}),
 	}
-	m.Registry.MustRegister(m.engagements, m.progress, m.doubts, m.preferences, m.drift, m.requests, m.batches, m.waits, m.refused,
+	m.Registry.MustRegister(m.engagements, m.progress, m.doubts, m.preferences, m.drift, m.requests, m.batches, m.waits, m.refused, m.closed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -104,6 +108,9 @@ func (m *Metrics) CounterDrift() { m.drift.Inc() }
 
 // HTTPRefused implements rest.Observer.
 func (m *Metrics) HTTPRefused(status int) { m.refused.WithLabelValues(strconv.Itoa(status)).Inc() }
+
+// ConnectionClosed records a gRPC connection that the service ended for what its caller did.
+func (m *Metrics) ConnectionClosed(reason string) { m.closed.WithLabelValues(reason).Inc() }
 
 // RequestServed records one answered call.
 func (m *Metrics) RequestServed(method, code string, took time.Duration) {

@@ -19,6 +19,7 @@ import (
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/controllers"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
+	"github.com/lingo-services/profile/internal/infrastructure/observability"
 )
 
 // ProviderSet provides the API server: listeners, servers and the app.
@@ -90,13 +91,14 @@ func listen(ctx context.Context, name, addr string) (net.Listener, error) {
 }
 
 // NewGRPC serves ProfileService and health. Kratos' own timeout is off: BaseHandler sets deadlines.
-func NewGRPC(conf *confpb.Bootstrap, l Listeners, base *controllers.BaseHandler, handler *controllers.ProfileHandler, probe *health.Server) *kgrpc.Server {
+func NewGRPC(conf *confpb.Bootstrap, l Listeners, metrics *observability.Metrics, base *controllers.BaseHandler, handler *controllers.ProfileHandler, probe *health.Server) *kgrpc.Server {
 	opts := []kgrpc.ServerOption{
 		kgrpc.Listener(l.GRPC),
 		kgrpc.Timeout(0),
 		kgrpc.CustomHealth(),
-		kgrpc.UnaryInterceptor(base.Intercept),
-		kgrpc.Options(
+		kgrpc.UnaryInterceptor(received, base.Intercept),
+		kgrpc.Options(append(
+			guard{time.Now, metrics.ConnectionClosed}.options(),
 			grpc.MaxRecvMsgSize(int(conf.GetServer().GetMaxRequestBytes())),
 			grpc.MaxConcurrentStreams(maxConcurrentStreams),
 			grpc.MaxHeaderListSize(maxHeaderBytes),
@@ -109,7 +111,7 @@ func NewGRPC(conf *confpb.Bootstrap, l Listeners, base *controllers.BaseHandler,
 				MaxConnectionIdle: connectionIdle, MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionGrace,
 			}),
 			grpc.ForceServerCodecV2(controllers.Codec()),
-		),
+		)...),
 	}
 	if !conf.GetServer().GetReflection() {
 		opts = append(opts, kgrpc.DisableReflection())

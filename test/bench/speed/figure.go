@@ -111,6 +111,13 @@ func (e *entry) add(name, unit string, value float64, b *bound) {
 	e.Figures[i].Values = append(e.Figures[i].Values, value)
 }
 
+// unjudged forgets what must hold.
+func (e *entry) unjudged() {
+	for _, f := range e.Figures {
+		f.Bound = nil
+	}
+}
+
 // find is nil when there is no such figure.
 func (e *entry) find(name string) *figure {
 	for _, f := range e.Figures {

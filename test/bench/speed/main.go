@@ -45,6 +45,8 @@ func run(ctx context.Context, args []string) error {
 		return generate(ctx, os.Stdin, os.Stdout)
 	case asEcho:
 		return serveEcho(ctx, os.Stdout)
+	case asAttack:
+		return abuser(ctx, os.Stdin, os.Stdout)
 	case asBroker:
 		return serveBroker(ctx, os.Stdout, args...)
 	case commandBench, commandScale, commandOverload, commandAbuse:
@@ -103,8 +105,6 @@ func measure(ctx context.Context, command string, o options) (err error) {
 // unjudged forgets what must hold.
 func (r *report) unjudged() {
 	for _, e := range r.Entries {
-		for _, f := range e.Figures {
-			f.Bound = nil
-		}
+		e.unjudged()
 	}
 }

@@ -38,7 +38,9 @@ type options struct {
 	Flood, Stall, Away time.Duration
 	// Abuse is how long each abuser goes on.
 	Abuse time.Duration
-	log   io.Writer
+	// Attack is the only one to be made; empty: all.
+	Attack string
+	log    io.Writer
 }
 
 // list collects a repeated flag.
@@ -79,6 +81,7 @@ func parseOptions(command string, args []string) (o options, err error) {
 	flags.DurationVar(&o.Stall, "stall", 10*time.Second, "overload: how long the database is stopped")
 	flags.DurationVar(&o.Away, "away", 2*time.Second, "overload: how long the database is away")
 	flags.DurationVar(&o.Abuse, "abuse", 30*time.Second, "abuse: how long each abuser goes on")
+	flags.StringVar(&o.Attack, "attack", "", "abuse: only this one: slow, oversized, reset or greedy")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

@@ -22,6 +22,7 @@ const (
 	asLoad   = "load"
 	asEcho   = "echo"
 	asBroker = "broker"
+	asAttack = "attack"
 )
 
 // process is a running program of ours. The kernel ends it with this one.

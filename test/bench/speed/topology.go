@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -224,4 +225,24 @@ func (s *service) rss() (float64, error) {
 	}
 	kb, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(value, "kB")), 64)
 	return kb / kiloPerMega, err
+}
+
+// processorTime is what the service has used, in seconds.
+func (s *service) processorTime() (float64, error) {
+	// Behind the name, which may hold blanks, utime and stime are the 12th and 13th fields, in hundredths of a second.
+	const utime, stime, perSecond = 11, 12, 100
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid()))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) <= stime {
+		return 0, errors.New("/proc has no times of the service")
+	}
+	user, err := strconv.Atoi(fields[utime])
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.Atoi(fields[stime])
+	return float64(user+system) / perSecond, err
 }
