@@ -45,11 +45,13 @@ var (
 type guard struct {
 	now    func() time.Time
 	closed func(reason string)
+	// arrive is asked next, and may refuse a call.
+	arrive tap.ServerInHandle
 }
 
 // options are those of the server that is guarded. received must be its first interceptor.
 func (g guard) options() []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.Creds(guarded{insecure.NewCredentials(), g}), grpc.InTapHandle(opened)}
+	return []grpc.ServerOption{grpc.Creds(guarded{insecure.NewCredentials(), g}), grpc.InTapHandle(g.opened)}
 }
 
 // guarded gives each connection its record, where calls find it. Listeners do TLS (Secure), so there is nothing to shake
@@ -94,11 +96,16 @@ func connectionOf(ctx context.Context) (c *connection, found bool) {
 }
 
 // opened implements tap.ServerInHandle: it sees every call before anything is started for it.
-func opened(ctx context.Context, _ *tap.Info) (context.Context, error) {
-	if c, found := connectionOf(ctx); found && !c.begin() {
+func (g guard) opened(ctx context.Context, call *tap.Info) (context.Context, error) {
+	c, found := connectionOf(ctx)
+	if found && !c.begin() {
 		return ctx, errAbandoning
 	}
-	return ctx, nil
+	ctx, err := g.arrive(ctx, call)
+	if found && err != nil {
+		c.give() // nobody waits for its request
+	}
+	return ctx, err
 }
 
 // received is a grpc.UnaryServerInterceptor: whatever comes of the call, its request has come.

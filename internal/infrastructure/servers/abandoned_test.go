@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/infrastructure/servers"
@@ -112,8 +113,13 @@ func (f *frames) requireClosed() {
 	require.False(f.t, errors.As(err, &netErr) && netErr.Timeout(), "the connection is still open")
 }
 
-// still is a guarded server whose clock stands still until it is moved.
+// still is a guarded server that admits every call, and whose clock stands still until it is moved.
 func still(t *testing.T) (address string, clock, closed *atomic.Int64) {
+	t.Helper()
+	return guardedServer(t, func(ctx context.Context, _ *tap.Info) (context.Context, error) { return ctx, nil })
+}
+
+func guardedServer(t *testing.T, arrive tap.ServerInHandle) (address string, clock, closed *atomic.Int64) {
 	t.Helper()
 	clock, closed = &atomic.Int64{}, &atomic.Int64{}
 	guarded := servers.Guarded(
@@ -123,6 +129,7 @@ func still(t *testing.T) (address string, clock, closed *atomic.Int64) {
 				closed.Add(1)
 			}
 		},
+		arrive,
 	)
 	pings := grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 1, PermitWithoutStream: true}) // the test's own
 	server := grpc.NewServer(append(guarded, pings)...)
@@ -144,6 +151,23 @@ func (f *frames) abandon(calls int) {
 	for range calls {
 		f.reset(f.begin(check))
 	}
+}
+
+// A caller whose calls are refused where they come in has abandoned nothing.
+func TestT13_CallsThatAreRefusedAreNotAbandoned(t *testing.T) {
+	t.Parallel()
+	address, _, closed := guardedServer(t, func(ctx context.Context, _ *tap.Info) (context.Context, error) {
+		return ctx, status.Error(codes.ResourceExhausted, "not now")
+	})
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	for range 2 * servers.AbandonedAtMost {
+		_, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+		require.Equal(t, codes.ResourceExhausted, status.Code(err))
+		require.Equal(t, "not now", status.Convert(err).Message())
+	}
+	require.Zero(t, closed.Load())
 }
 
 func TestT13_AConnectionMayAbandonSoManyCallsAndNotOneMore(t *testing.T) {

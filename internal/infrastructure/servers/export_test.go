@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/tap"
 )
 
 // The bounds of abandoned calls.
@@ -14,6 +15,6 @@ const (
 )
 
 // Guarded are the options of a server that closes connections which abandon too many calls.
-func Guarded(now func() time.Time, closed func(reason string)) []grpc.ServerOption {
-	return append(guard{now, closed}.options(), grpc.UnaryInterceptor(received))
+func Guarded(now func() time.Time, closed func(reason string), arrive tap.ServerInHandle) []grpc.ServerOption {
+	return append(guard{now, closed, arrive}.options(), grpc.UnaryInterceptor(received))
 }

@@ -98,14 +98,13 @@ func NewGRPC(conf *confpb.Bootstrap, l Listeners, metrics *observability.Metrics
 		kgrpc.CustomHealth(),
 		kgrpc.UnaryInterceptor(received, base.Intercept),
 		kgrpc.Options(append(
-			guard{time.Now, metrics.ConnectionClosed}.options(),
+			guard{time.Now, metrics.ConnectionClosed, base.Arrive}.options(),
 			grpc.MaxRecvMsgSize(int(conf.GetServer().GetMaxRequestBytes())),
 			grpc.MaxConcurrentStreams(maxConcurrentStreams),
 			grpc.MaxHeaderListSize(maxHeaderBytes),
 			grpc.ConnectionTimeout(readHeaderTimeout), // of handshakes
 			// A new goroutine for each call grows its stack anew each time.
 			grpc.NumStreamWorkers(streamWorkers),
-			grpc.InTapHandle(base.Arrive),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPing, PermitWithoutStream: true}),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
 				MaxConnectionIdle: connectionIdle, MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionGrace,
