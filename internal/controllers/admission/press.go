@@ -39,5 +39,5 @@ func (p *Press) Crowded() bool {
 func Runnable() int {
 	sample := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
 	metrics.Read(sample)
-	return int(sample[0].Value.Uint64()) //nolint:gosec // G115: goroutines fit
+	return int(sample[0].Value.Uint64())
 }
