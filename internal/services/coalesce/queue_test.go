@@ -149,6 +149,39 @@ func TestS10_WhatWaitsIsAppliedTogether(t *testing.T) {
 	})
 }
 
+// A second batch is begun while the first one is applied, when it is worth a transaction of its own: 32 users wait, or
+// a whole batch.
+func TestS10_ASecondWriterBeginsWhenACrowdWaits(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name           string
+		batch, callers int
+		taken          []int
+	}{
+		{"too few", 256, 32, []int{1}},
+		{"a crowd", 256, 33, []int{1, 32}},
+		{"a small batch is full", 4, 5, []int{1, 4}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &store{gate: make(chan struct{})}
+				var taken []int
+				q := coalesce.New(coalesce.Options{Enabled: true, Writers: 2, Batch: c.batch, PerUser: 4, Stragglers: 1},
+					coalesce.Work[string, string]{Shared: s.shared, Alone: s.alone, Taken: func(n int, _ time.Duration) { taken = append(taken, n) }})
+				var calls []<-chan call
+				for n := range c.callers {
+					calls = append(calls, start(t.Context(), q, user(n), fmt.Sprint(n)))
+				}
+				require.Equal(t, c.taken, taken)
+				close(s.gate)
+				for _, done := range calls {
+					require.NoError(t, (<-done).err)
+				}
+			})
+		})
+	}
+}
+
 func TestS10_AUsersCommandsKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
