@@ -149,8 +149,8 @@ func mutants() []mutant {
 			name: "forgets-before-deleting", fault: "none", programs: []string{programOutbox},
 			patches: []patch{
 				{"internal/tasks/outbox/pump.go", "l.after = max(l.after, p.highest)", "l.after = 0"},
-				{"internal/tasks/outbox/pump.go", "\t\tp.letGo(p.inHand[id])\n", "\t\t_ = id\n"},
-				{"internal/tasks/outbox/deliver.go", "p.acknowledged = append(p.acknowledged, e.ID)", "p.acknowledged = append(p.acknowledged, e.ID)\n\t\tp.letGo(e)"},
+				{"internal/tasks/outbox/pump.go", "\t\tp.letGo(p.inHand[d.ID])\n", "\t\t_ = d\n"},
+				{"internal/tasks/outbox/deliver.go", "p.acknowledged = append(p.acknowledged, po.Delivered{Lane: e.Lane, ID: e.ID})", "p.acknowledged = append(p.acknowledged, po.Delivered{Lane: e.Lane, ID: e.ID})\n\t\tp.letGo(e)"},
 			},
 		},
 		{
