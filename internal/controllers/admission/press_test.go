@@ -1,9 +1,6 @@
 package admission_test
 
 import (
-	"runtime"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +8,7 @@ import (
 
 	"github.com/lingo-services/profile/internal/controllers/admission"
 	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/test/testkit/workload"
 )
 
 func TestT13_APressIsLookedAtOnceAMillisecond(t *testing.T) {
@@ -30,22 +28,8 @@ func TestT13_APressIsLookedAtOnceAMillisecond(t *testing.T) {
 	require.Equal(t, 3, looks)
 }
 
-// busy keeps n goroutines wanting a processor until stop is called.
-func busy(n int) (stop func()) {
-	var done atomic.Bool
-	var group sync.WaitGroup
-	for range n {
-		group.Go(func() {
-			for !done.Load() {
-				runtime.Gosched()
-			}
-		})
-	}
-	return func() { done.Store(true); group.Wait() }
-}
-
 func TestT13_GoroutinesThatWaitForAProcessorAreCounted(t *testing.T) {
-	stop := busy(1000)
+	stop := workload.Busy(1000)
 	require.Eventually(t, func() bool { return admission.Runnable() > 500 }, 10*time.Second, time.Millisecond)
 	stop()
 	require.Eventually(t, func() bool { return admission.Runnable() < 100 }, 10*time.Second, time.Millisecond)
@@ -58,7 +42,7 @@ func TestT13_ArrivalsAreRefusedUnderPress(t *testing.T) {
 	open := admission.Options{Slots: 10, PerUser: 10, MaxWait: time.Second}
 	doors := admission.NewDoors(admission.Settings{Enabled: true, Reads: open, Updates: open, Shared: open, SharedReads: open, Runnable: 100}, seen)
 	require.NoError(t, doors.Arrive(admission.Shared))
-	stop := busy(1000)
+	stop := workload.Busy(1000)
 	var err error
 	require.Eventually(t, func() bool { err = doors.Arrive(admission.Shared); return err != nil }, 10*time.Second, time.Millisecond)
 	stop()
@@ -71,7 +55,7 @@ func TestT13_ArrivalsAreRefusedUnderPress(t *testing.T) {
 }
 
 func TestT13_DoorsThatAreOffLetEverybodyArrive(t *testing.T) {
-	stop := busy(1000)
+	stop := workload.Busy(1000)
 	defer stop()
 	doors := admission.NewDoors(admission.Settings{Runnable: 1}, &counts{})
 	for range 100 {

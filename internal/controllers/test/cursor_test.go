@@ -3,10 +3,8 @@ package test
 import (
 	"encoding/base64"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -16,19 +14,8 @@ import (
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/services/pagetoken"
 	"github.com/lingo-services/profile/test/testkit"
+	"github.com/lingo-services/profile/test/testkit/workload"
 )
-
-// mutations is how many mutated cursors are tried; PROFILE_TEST_MUTATIONS says otherwise.
-func mutations(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("PROFILE_TEST_MUTATIONS")
-	if text == "" {
-		return 100_000
-	}
-	n, err := strconv.Atoi(text)
-	require.NoError(t, err)
-	return n
-}
 
 // issued is a good cursor and the list that it is for.
 type issued struct {
@@ -105,7 +92,7 @@ func TestT7_NoMutatedCursorIsAccepted(t *testing.T) {
 		}
 	}
 	workers := runtime.GOMAXPROCS(0)
-	each := mutations(t)/workers + 1
+	each := workload.Mutations(t)/workers + 1
 	start := rand.Uint64()
 	var running sync.WaitGroup
 	for w := range workers {

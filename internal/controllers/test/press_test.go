@@ -3,8 +3,6 @@ package test
 import (
 	"net/http"
 	"runtime"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/test/testkit"
+	"github.com/lingo-services/profile/test/testkit/workload"
 )
 
 // While processors have more to do than they can, calls are refused where they come in, on both transports; whoever asks
@@ -29,15 +28,7 @@ func TestT13_CallsAreRefusedWhereTheyComeInUnderPress(t *testing.T) {
 	}
 	require.Equal(t, string(models.ReasonProfileNotFound), reasonText(get()))
 
-	var over atomic.Bool
-	var group sync.WaitGroup
-	for range 2000 * runtime.GOMAXPROCS(0) {
-		group.Go(func() {
-			for !over.Load() {
-				runtime.Gosched()
-			}
-		})
-	}
+	stop := workload.Busy(2000 * runtime.GOMAXPROCS(0))
 	var refusal error
 	require.Eventually(t, func() bool {
 		refusal = get()
@@ -49,8 +40,7 @@ func TestT13_CallsAreRefusedWhereTheyComeInUnderPress(t *testing.T) {
 		return problem.code == http.StatusTooManyRequests
 	}, time.Minute, time.Millisecond)
 	health, err := grpc_health_v1.NewHealthClient(s.Conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
-	over.Store(true)
-	group.Wait()
+	stop()
 
 	require.NoError(t, err)
 	require.Equal(t, grpc_health_v1.HealthCheckResponse_SERVING, health.GetStatus())

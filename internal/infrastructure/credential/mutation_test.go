@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"math/rand/v2"
-	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,19 +14,8 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/credential"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/test/testkit/issuertest"
+	"github.com/lingo-services/profile/test/testkit/workload"
 )
-
-// mutations is how many mutated tokens are tried; PROFILE_TEST_MUTATIONS says otherwise.
-func mutations(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("PROFILE_TEST_MUTATIONS")
-	if text == "" {
-		return 100_000
-	}
-	n, err := strconv.Atoi(text)
-	require.NoError(t, err)
-	return n
-}
 
 // seeds are twenty good tokens of every issuer and several keys.
 func seeds(t testing.TB, at *clock) []string {
@@ -103,7 +90,7 @@ func TestT2_NoMutatedTokenIsAccepted(t *testing.T) {
 		good[token] = true
 	}
 	workers := runtime.GOMAXPROCS(0)
-	each := mutations(t)/workers + 1
+	each := workload.Mutations(t)/workers + 1
 	seed := rand.Uint64()
 	var running sync.WaitGroup
 	for w := range workers {
