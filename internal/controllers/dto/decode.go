@@ -21,6 +21,7 @@ import (
 // Decoder checks requests against the rules in the contract. Safe for concurrent use.
 type Decoder struct {
 	rules protovalidate.Validator
+	lists protovalidate.ValidationOption
 	opts  Options
 }
 
@@ -33,11 +34,15 @@ type Options struct {
 // NewDecoder compiles the rules of every request of ProfileService, so that a bad rule fails the start.
 func NewDecoder(opts Options) (*Decoder, error) {
 	var messages []proto.Message
+	lists := idLists{}
 	methods := profilev1.File_profile_v1_profile_proto.Services().ByName("ProfileService").Methods()
 	for i := range methods.Len() {
 		input, err := protoregistry.GlobalTypes.FindMessageByName(methods.Get(i).Input().FullName())
 		if err != nil {
 			return nil, fmt.Errorf("find request message: %w", err)
+		}
+		if err := lists.add(input.Descriptor()); err != nil {
+			return nil, fmt.Errorf("read validation rules of %s: %w", input.Descriptor().FullName(), err)
 		}
 		messages = append(messages, input.New().Interface())
 	}
@@ -51,7 +56,7 @@ func NewDecoder(opts Options) (*Decoder, error) {
 			return nil, fmt.Errorf("compile validation rules of %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
 		}
 	}
-	return &Decoder{rules, opts}, nil
+	return &Decoder{rules, protovalidate.WithFilter(lists), opts}, nil
 }
 
 // Headers are the request's metadata that changes what a call means.
@@ -80,7 +85,7 @@ type request struct {
 func (d *Decoder) begin(subject identity.Subject, headers Headers, message proto.Message) *request {
 	r := &request{opts: d.opts, subject: subject, headers: headers, message: message, violations: slices.Clone(subject.Violations)}
 	var invalid *protovalidate.ValidationError
-	switch err := d.rules.Validate(message); {
+	switch err := d.rules.Validate(message, d.lists); {
 	case errors.As(err, &invalid):
 		for _, v := range invalid.Violations {
 			r.violate(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetMessage())
