@@ -5,10 +5,12 @@ import (
 	"math"
 	"testing"
 
+	"github.com/gowebpki/jcs"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+	"pgregory.net/rapid"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/controllers/dto"
@@ -222,6 +224,7 @@ func TestPreferencesJSONIsCanonical(t *testing.T) {
 		"{\"k\":\"<a href='&'>\u2028\u2029\u007f\"}": `{"k": "\u003ca href='&'\u003e\u2028\u2029\u007f"}`,
 		`{"k":"\b\t\n\f\r\u0001\u001f"}`:             `{"k": "\u0008\u0009\u000a\u000c\u000d\u0001\u001F"}`,
 		"{\"a\":\"A\u030a\",\"b\":{}}":               `{"b": {}, "a": "A\u030a"}`,
+		"{\"😀\":2,\"\ufb33\":1}":                     `{"\ufb33": 1, "\ud83d\ude00": 2}`,
 	} {
 		var extra map[string]any
 		require.NoError(t, json.Unmarshal([]byte(document), &extra))
@@ -239,6 +242,16 @@ func TestPreferencesJSONIsCanonical(t *testing.T) {
 	} {
 		require.Equal(t, `{"n":`+text+`}`, canonical(holding(map[string]any{"n": math.Float64frombits(bits)})))
 	}
+
+	document := rapid.MapOf(rapid.String(), rapid.OneOf(rapid.String().AsAny(), rapid.Float64().AsAny(), rapid.Bool().AsAny(), rapid.Just[any](nil)))
+	rapid.Check(t, func(t *rapid.T) {
+		extra := document.Draw(t, "extra")
+		text, err := json.Marshal(extra)
+		require.NoError(t, err)
+		want, err := jcs.Transform(text)
+		require.NoError(t, err)
+		require.Equal(t, string(want), canonical(holding(extra)))
+	})
 
 	goal, quota := "B2", int32(0)
 	user := holding(map[string]any{"z": 1.5, "a": []any{nil}, "Z": "A"})

@@ -1,10 +1,13 @@
 package dto
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
@@ -293,11 +296,16 @@ func Profile(u vo.User) (*profilev1.Profile, error) {
 	return profile, nil
 }
 
-// canonicalJSON is the form of RFC 8785.
+// canonicalJSON is the form of RFC 8785. Go writes it already, but for the order of names beyond ASCII, what it escapes,
+// and negative zero.
 func canonicalJSON(document map[string]any) ([]byte, error) {
 	text, err := json.Marshal(document)
 	if err != nil {
 		return nil, err
+	}
+	special := func(c byte) bool { return c == '\\' || c >= utf8.RuneSelf }
+	if !slices.ContainsFunc(text, special) && !bytes.Contains(text, []byte("-0")) {
+		return text, nil
 	}
 	return jcs.Transform(text)
 }
