@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // An abandoned call is one that began and whose request never came, which is what a rapid reset is made of
@@ -38,6 +39,7 @@ const reasonRapidReset = "rapid_reset"
 
 var (
 	errAbandoning = status.New(codes.ResourceExhausted, "too many calls were given up before their request came").Err()
+	errUnknown    = status.New(codes.Unimplemented, "unknown method").Err()
 	errAbandoned  = errors.New("too many calls of the connection were given up before their request came")
 )
 
@@ -51,7 +53,7 @@ type guard struct {
 
 // options are those of the server that is guarded. received must be its first interceptor.
 func (g guard) options() []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.Creds(guarded{insecure.NewCredentials(), g}), grpc.InTapHandle(g.opened)}
+	return []grpc.ServerOption{grpc.Creds(guarded{insecure.NewCredentials(), g}), grpc.InTapHandle(g.opened), grpc.UnknownServiceHandler(unknown)}
 }
 
 // guarded gives each connection its record, where calls find it. Listeners do TLS (Secure), so there is nothing to shake
@@ -108,12 +110,24 @@ func (g guard) opened(ctx context.Context, call *tap.Info) (context.Context, err
 	return ctx, err
 }
 
-// received is a grpc.UnaryServerInterceptor: whatever comes of the call, its request has come.
-func received(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	if c, found := connectionOf(ctx); found {
-		c.give()
+// received tells the connection that a call's request has come, whatever becomes of it, and goes on with next.
+func received(next grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		if c, found := connectionOf(ctx); found {
+			c.give()
+		}
+		return next(ctx, req, info, handler)
 	}
-	return handler(ctx, req)
+}
+
+// unknown answers calls of methods that there are none of: no interceptor sees them. Their request has come too.
+func unknown(_ any, stream grpc.ServerStream) error {
+	if err := stream.RecvMsg(new(emptypb.Empty)); err == nil {
+		if c, found := connectionOf(stream.Context()); found {
+			c.give()
+		}
+	}
+	return errUnknown
 }
 
 // begin reports whether one more call may.

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/infrastructure/servers"
@@ -226,6 +227,28 @@ func TestT13_CallsWhoseRequestCameDoNotCount(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Zero(t, closed.Load())
+}
+
+// Calls of methods that there are none of are like others: who guesses names is told so each time, and who gives up is
+// cut off.
+func TestT13_CallsOfUnknownMethodsCountAsOthersDo(t *testing.T) {
+	t.Parallel()
+	const unknown = "/lingo.Nothing/AtAll"
+	address, _, closed := still(t)
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close()) })
+	for range 2 * servers.AbandonedAtMost {
+		err := conn.Invoke(t.Context(), unknown, &emptypb.Empty{}, &emptypb.Empty{})
+		require.Equal(t, codes.Unimplemented, status.Code(err), "%v", err)
+	}
+	require.Zero(t, closed.Load())
+	f := framesTo(t, dialled(t, address))
+	for range servers.AbandonedAtFirst + 1 {
+		f.reset(f.begin(unknown))
+	}
+	f.requireClosed()
+	require.Equal(t, int64(1), closed.Load())
 }
 
 // closedConnections is how many the service says it closed.

@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/grpc"
@@ -16,5 +17,9 @@ const (
 
 // Guarded are the options of a server that closes connections which abandon too many calls.
 func Guarded(now func() time.Time, closed func(reason string), arrive tap.ServerInHandle) []grpc.ServerOption {
-	return append(guard{now, closed, arrive}.options(), grpc.UnaryInterceptor(received))
+	return append(guard{now, closed, arrive}.options(), grpc.UnaryInterceptor(received(unaffected)))
+}
+
+func unaffected(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return handler(ctx, req)
 }

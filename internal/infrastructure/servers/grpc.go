@@ -92,11 +92,12 @@ func listen(ctx context.Context, name, addr string) (net.Listener, error) {
 
 // NewGRPC serves ProfileService and health. Kratos' own timeout is off: BaseHandler sets deadlines.
 func NewGRPC(conf *confpb.Bootstrap, l Listeners, metrics *observability.Metrics, base *controllers.BaseHandler, handler *controllers.ProfileHandler, probe *health.Server) *kgrpc.Server {
+	around := received(base.Intercept)
 	opts := []kgrpc.ServerOption{
 		kgrpc.Listener(l.GRPC),
 		kgrpc.Timeout(0),
 		kgrpc.CustomHealth(),
-		kgrpc.UnaryInterceptor(received, base.Intercept),
+		kgrpc.UnaryInterceptor(around),
 		kgrpc.Options(append(
 			guard{time.Now, metrics.ConnectionClosed, base.Arrive}.options(),
 			grpc.MaxRecvMsgSize(int(conf.GetServer().GetMaxRequestBytes())),
