@@ -265,13 +265,15 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return c.CodecV2.Unmarshal(data, v)
 }
 
-// ServiceDesc is ProfileService whose undecodable messages are INVALID_ARGUMENT after authentication.
-func ServiceDesc() grpc.ServiceDesc {
+// ServiceDesc is ProfileService whose undecodable messages are INVALID_ARGUMENT after authentication. Its methods run
+// within around, and within no interceptor of the server: Kratos' own would merge each call's context with that of the
+// process, by two goroutines a call, for middleware that there is none of.
+func ServiceDesc(around grpc.UnaryServerInterceptor) grpc.ServiceDesc {
 	desc := profilev1.ProfileService_ServiceDesc
 	methods := make([]grpc.MethodDesc, len(desc.Methods))
 	for i, m := range desc.Methods {
 		generated := m.Handler
-		m.Handler = func(srv any, ctx context.Context, receive func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+		m.Handler = func(srv any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 			var undecodable error
 			decode := func(message any) error {
 				var request undecoded
@@ -285,7 +287,7 @@ func ServiceDesc() grpc.ServiceDesc {
 				if undecodable != nil {
 					ctx = context.WithValue(ctx, malformedKey{}, undecodable)
 				}
-				return interceptor(ctx, req, info, handler)
+				return around(ctx, req, info, handler)
 			}
 			return generated(srv, ctx, decode, marking)
 		}

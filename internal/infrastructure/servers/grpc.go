@@ -117,7 +117,7 @@ func NewGRPC(conf *confpb.Bootstrap, l Listeners, metrics *observability.Metrics
 		opts = append(opts, kgrpc.DisableReflection())
 	}
 	server := kgrpc.NewServer(opts...)
-	desc := controllers.ServiceDesc()
+	desc := controllers.ServiceDesc(around)
 	server.RegisterService(&desc, handler)
 	grpc_health_v1.RegisterHealthServer(server, probe)
 	probe.SetServingStatus(profilev1.ProfileService_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)

@@ -58,9 +58,9 @@ func NewREST(ctx context.Context, conf *confpb.Bootstrap, l Listeners, log *slog
 		}
 	}
 	// HTTP has bounded the request; JSON may be shorter than the message.
-	calls := grpc.NewServer(grpc.UnaryInterceptor(base.Intercept), grpc.ForceServerCodecV2(controllers.Codec()),
+	calls := grpc.NewServer(grpc.ForceServerCodecV2(controllers.Codec()),
 		grpc.MaxRecvMsgSize(math.MaxInt32), grpc.NumStreamWorkers(streamWorkers), grpc.InTapHandle(base.Arrive))
-	desc := controllers.ServiceDesc()
+	desc := controllers.ServiceDesc(base.Intercept)
 	calls.RegisterService(&desc, handler)
 	server = &REST{khttp.NewServer(khttp.Listener(l.HTTP)), calls, pipe, conn}
 	server.Handler = routes
