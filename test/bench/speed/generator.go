@@ -89,6 +89,10 @@ func (j *job) run(ctx context.Context) (res loadResult, err error) {
 
 func (j *job) sources(n int, conns []*grpc.ClientConn, web *http.Client, book *journal) ([]caller, error) {
 	sources, shared := make([]caller, n), new(atomic.Int64)
+	ids := make([]string, j.Data.Videos+1)
+	for v := range ids {
+		ids[v] = videoID(v).String()
+	}
 	for i := range sources {
 		conn, r := conns[i%len(conns)], newRand(j.Seed, uint64(i+1))
 		video, err := newSpread(j.Spread, j.Data.Videos, r)
@@ -96,7 +100,7 @@ func (j *job) sources(n int, conns []*grpc.ClientConn, web *http.Client, book *j
 			return nil, err
 		}
 		sources[i] = &source{
-			job: j, client: profilev1.NewProfileServiceClient(conn), conn: conn, http: web, r: r, video: video, shared: shared, acknowledged: book.note,
+			job: j, client: profilev1.NewProfileServiceClient(conn), conn: conn, http: web, r: r, video: video, videoIDs: ids, shared: shared, acknowledged: book.note,
 		}
 	}
 	return sources, nil

@@ -58,6 +58,8 @@ type source struct {
 	http   *http.Client
 	r      *rand.Rand
 	video  func() int
+	// videoIDs are those of all videos, made beforehand as pgbench's arrays are.
+	videoIDs []string
 	// shared counts journalled likes over all sources.
 	shared *atomic.Int64
 	// The progress session.
@@ -161,7 +163,7 @@ func watchedSeconds(now time.Time) int64 {
 func (s *source) batch(ctx context.Context) error {
 	videos := make([]string, batchIDs)
 	for i := range videos {
-		videos[i] = videoID(s.video()).String()
+		videos[i] = s.videoIDs[s.video()]
 	}
 	return s.states(ctx, s.anyUser(), videos)
 }
@@ -174,7 +176,7 @@ func (s *source) screen(ctx context.Context) error {
 	user := 1 + s.r.IntN(min(visitors, s.job.Data.Users))
 	videos := make([]string, batchIDs)
 	for i := range videos {
-		videos[i] = videoID(1 + (user*batchIDs+i)%s.job.Data.Videos).String()
+		videos[i] = s.videoIDs[1+(user*batchIDs+i)%s.job.Data.Videos]
 	}
 	return s.states(ctx, user, videos)
 }
