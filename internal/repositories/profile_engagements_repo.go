@@ -35,7 +35,7 @@ func (r engagementRepo) Upsert(ctx context.Context, cmds []po.FavoriteCommand, p
 	changes := make([]po.FavoriteChange, n)
 	for _, row := range rows {
 		changes[row.Ordinal] = po.FavoriteChange{
-			Changed: row.Changed, Stale: row.Stale, Unavailable: row.Unavailable, OverLimit: row.OverLimit,
+			Changed: row.Changed, Stored: row.Stored, Stale: row.Stale, Unavailable: row.Unavailable, OverLimit: row.OverLimit,
 			At: row.EffectiveAt.UTC(), EventAt: row.EventAt.UTC(), Before: unlessZero(row.EngagedAt), Other: unlessZero(row.OtherAt),
 			Counted: row.Counted,
 		}

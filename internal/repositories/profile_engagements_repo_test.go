@@ -105,12 +105,12 @@ func TestM97_FavoritesAreReportedInOrderAndLengthOfTheCall(t *testing.T) {
 		return tx.VideoStats.Ensure(ctx, []models.VideoID{video(3)})
 	})
 	at := func(n int) po.FavoriteChange {
-		return po.FavoriteChange{Changed: true, At: after(n), EventAt: after(n)}
+		return po.FavoriteChange{Changed: true, Stored: true, At: after(n), EventAt: after(n)}
 	}
 	counted, refused, full := at(5), at(3), at(6)
 	counted.Counted = true
-	refused.Changed, refused.Unavailable = false, true
-	full.Changed, full.OverLimit = false, true
+	refused.Changed, refused.Stored, refused.Unavailable = false, false, true
+	full.Changed, full.Stored, full.OverLimit = false, false, true
 	atLimit := adding(user(4), video(1), after(6))
 	atLimit.AtLimit = true
 	require.Equal(t, []po.FavoriteChange{counted, refused, at(7), at(1), at(4), full}, together(

@@ -86,14 +86,14 @@ func (s *engagementService) Mutate(ctx context.Context, call models.Call, cmd Fa
 }
 
 func (s *engagementService) prepare(cmds []command[FavoriteCommand]) ([]read, applyFunc[vo.FavoriteOutcome]) {
-	return nil, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.FavoriteOutcome]) error {
+	return nil, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.FavoriteOutcome]) (bool, error) {
 		return s.apply(ctx, tx, cmds, users, places, outcomes)
 	}
 }
 
 func (s *engagementService) apply(ctx context.Context, tx *repositories.Tx, cmds []command[FavoriteCommand], users locked,
 	places []int, outcomes []outcomeFor[vo.FavoriteOutcome],
-) error {
+) (wrote bool, err error) {
 	rows := make(map[int]po.FavoriteCommand, len(places))
 	timely := make([]int, 0, len(places))
 	for _, i := range places {
@@ -115,9 +115,10 @@ func (s *engagementService) apply(ctx context.Context, tx *repositories.Tx, cmds
 		}
 		changes, err := tx.Engagements.Upsert(ctx, batch, s.policy)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for n, i := range round {
+			wrote = wrote || changes[n].Stored
 			switch change := changes[n]; {
 			case change.Unavailable:
 				outcomes[i].Err = models.ErrVideoUnavailable
@@ -131,14 +132,14 @@ func (s *engagementService) apply(ctx context.Context, tx *repositories.Tx, cmds
 	}
 	stats, err := book.book(ctx, tx, users, s.newID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, i := range timely {
 		if outcomes[i].Err == nil {
 			outcomes[i].Value.Value.State.Stats = stats[rows[i].VideoID]
 		}
 	}
-	return nil
+	return wrote, nil
 }
 
 // rounds splits places so that no round has a register twice, and so that a user who may reach a limit has one command
@@ -248,12 +249,16 @@ func (p pairStates) after(cmd po.FavoriteCommand, change po.FavoriteChange) vo.F
 }
 
 // touched forgets what is cached of everything that may have changed.
-func (s *engagementService) touched(ctx context.Context, cmds []command[FavoriteCommand]) {
-	keys := make([]FavoriteKey, len(cmds))
+func (s *engagementService) touched(ctx context.Context, cmds []command[FavoriteCommand], outcomes []outcomeFor[vo.FavoriteOutcome]) {
+	keys := make([]FavoriteKey, 0, len(cmds))
 	for i, c := range cmds {
-		keys[i] = FavoriteKey{c.body.UserID, c.body.VideoID}
+		if outcomes == nil || outcomes[i].Value.Value.Changed {
+			keys = append(keys, FavoriteKey{c.body.UserID, c.body.VideoID})
+		}
 	}
-	s.favorites.Dropped(ctx, keys)
+	if len(keys) > 0 {
+		s.favorites.Dropped(ctx, keys)
+	}
 }
 
 func (s *engagementService) committed(cmds []command[FavoriteCommand], outcomes []outcomeFor[vo.FavoriteOutcome]) {

@@ -38,7 +38,7 @@ func NewProfileService(store Store, observer Observer, newID NewID, opts Options
 			return actionUpdateProfile, uuid.UUID(c.call.Subject)
 		},
 		prepare:   s.prepare,
-		touched:   untouched[UpdateProfile],
+		touched:   untouched[UpdateProfile, vo.ProfileOutcome],
 		committed: s.committed,
 		failed:    func(err error) { observeError(observer, err) },
 	}
@@ -103,13 +103,13 @@ func (s *profileService) Update(ctx context.Context, call models.Call, cmd Updat
 }
 
 func (s *profileService) prepare(cmds []command[UpdateProfile]) ([]read, applyFunc[vo.ProfileOutcome]) {
-	return nil, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.ProfileOutcome]) (err error) {
+	return nil, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.ProfileOutcome]) (wrote bool, err error) {
 		for _, i := range places {
 			if outcomes[i].Value.Value, err = s.update(ctx, tx, users, cmds[i]); err != nil {
-				return err
+				return false, err
 			}
 		}
-		return nil
+		return true, nil
 	}
 }
 

@@ -32,7 +32,7 @@ func NewWatchHistoryService(store Store, tokens *pagetoken.Codec, observer Obser
 			return actionWatchProgress, uuid.UUID(c.body.VideoID)
 		},
 		prepare:   s.prepare,
-		touched:   untouched[ProgressReport],
+		touched:   untouched[ProgressReport, vo.WatchOutcome],
 		committed: s.committed,
 		failed:    func(err error) { observeError(observer, err) },
 	}, opts.Coalescing, func(n int, waited time.Duration) { observer.BatchTaken("progress", n, waited) })
@@ -83,6 +83,9 @@ func (w *watched) keep(key repositories.WatchKey, m po.Merged) {
 	w.after[key] = m.Next
 }
 
+// writes: there is something to store. Counters and events follow from that alone.
+func (w *watched) writes() bool { return len(w.changed) > 0 || len(w.apart) > 0 }
+
 // reads are the questions whose answers reports are merged into.
 func (w *watched) reads(keys []repositories.WatchKey, sessions []po.WatchSessionKey) []read {
 	w.after, w.seen, w.apart = map[repositories.WatchKey]po.WatchLog{}, map[po.WatchSessionKey]int64{}, map[po.WatchSessionKey]int64{}
@@ -120,7 +123,7 @@ func (s *watchHistoryService) prepare(cmds []command[ProgressReport]) ([]read, a
 		}
 	}
 	reads := found.reads(keys, sessions)
-	return reads, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.WatchOutcome]) error {
+	return reads, func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[vo.WatchOutcome]) (bool, error) {
 		return s.apply(ctx, tx, cmds, &found, users, places, outcomes)
 	}
 }
@@ -129,7 +132,7 @@ func (s *watchHistoryService) prepare(cmds []command[ProgressReport]) ([]read, a
 // are.
 func (s *watchHistoryService) apply(ctx context.Context, tx *repositories.Tx, cmds []command[ProgressReport], found *watched, users locked,
 	places []int, outcomes []outcomeFor[vo.WatchOutcome],
-) error {
+) (wrote bool, err error) {
 	book := newLedger()
 	for _, i := range places {
 		r := cmds[i].body
@@ -149,12 +152,12 @@ func (s *watchHistoryService) apply(ctx context.Context, tx *repositories.Tx, cm
 	}
 	stats, err := s.save(ctx, tx, book, found, users)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, i := range places {
 		outcomes[i].Value.Value.Stats = stats[cmds[i].body.VideoID]
 	}
-	return nil
+	return found.writes(), nil
 }
 
 func (s *watchHistoryService) merge(r ProgressReport, found *watched, now time.Time) (po.Merged, error) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -56,8 +55,9 @@ type writer[C, R any] struct {
 	// prepare returns what applying commands must read first, once their users are locked, and applies those at the
 	// places given: outcomes get values and errors of theirs. An error of apply itself ends the transaction.
 	prepare func(commands []command[C]) (reads []read, apply applyFunc[R])
-	// touched is told of commands whose transaction has ended, however it did, before anybody is answered.
-	touched func(ctx context.Context, commands []command[C])
+	// touched is told of commands that may have changed something, before anybody is answered: their transaction has ended
+	// with these outcomes, or, when there are none, nobody knows how.
+	touched func(ctx context.Context, commands []command[C], outcomes []outcomeFor[R])
 	// committed is told of what was applied just now.
 	committed func(commands []command[C], outcomes []outcomeFor[R])
 	// failed is told of what ended a transaction.
@@ -67,7 +67,7 @@ type writer[C, R any] struct {
 }
 
 // untouched is for what nobody caches.
-func untouched[C any](context.Context, []command[C]) {}
+func untouched[C, R any](context.Context, []command[C], []outcomeFor[R]) {}
 
 // newWriter completes w: commands it is given to write share transactions as opts say.
 func newWriter[C, R any](w writer[C, R], opts coalesce.Options, taken func(commands int, waited time.Duration)) writer[C, R] {
@@ -92,7 +92,8 @@ func (w writer[C, R]) write(ctx context.Context, cmd command[C]) (Answer[R], err
 // read is a question of one round trip.
 type read func(ctx context.Context, tx *repositories.Tx) error
 
-type applyFunc[R any] func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[R]) error
+// applyFunc reports whether it wrote anything.
+type applyFunc[R any] func(ctx context.Context, tx *repositories.Tx, users locked, places []int, outcomes []outcomeFor[R]) (wrote bool, err error)
 
 // alone applies one command in a transaction of its own. Errors: the command's, and those of the store.
 func (w writer[C, R]) alone(ctx context.Context, cmd command[C]) (Answer[R], error) {
@@ -120,16 +121,16 @@ func (w writer[C, R]) shared(ctx context.Context, cmds []command[C]) ([]outcomeF
 func (w writer[C, R]) together(ctx context.Context, actor models.Actor, cmds []command[C]) ([]outcomeFor[R], error) {
 	return w.run(ctx, cmds, func(ctx context.Context, fn func(ctx context.Context, tx *repositories.Tx) error) error {
 		return w.store.Write(ctx, actor, fn)
-	}, func(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) error {
-		if err := w.waiting(ctx, tx, cmds, outcomes); err != nil {
-			return err
+	}, func(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) (wrote bool, err error) {
+		if wrote, err = w.waiting(ctx, tx, cmds, outcomes); err != nil {
+			return false, err
 		}
 		for _, o := range outcomes {
 			if o.Err != nil {
-				return o.Err
+				return false, o.Err
 			}
 		}
-		return nil
+		return wrote, nil
 	})
 }
 
@@ -147,58 +148,59 @@ func values[R any](outcomes []outcomeFor[R], err error) ([]R, error) {
 
 type transaction func(ctx context.Context, fn func(ctx context.Context, tx *repositories.Tx) error) error
 
-// errNothing ends a transaction in which no command did anything, so that it leaves nothing.
-var errNothing = errors.New("every command was refused")
+// errNothing ends a transaction that wrote nothing. It leaves nothing, and waits for no disk, which COMMIT would for the
+// locks alone.
+var errNothing = errors.New("nothing was written")
 
 func (w writer[C, R]) run(ctx context.Context, cmds []command[C], transact transaction,
-	apply func(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) error,
+	apply func(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) (wrote bool, err error),
 ) (outcomes []outcomeFor[R], err error) {
 	err = transact(ctx, func(ctx context.Context, tx *repositories.Tx) error {
 		outcomes = make([]outcomeFor[R], len(cmds))
-		if err := apply(ctx, tx, cmds, outcomes); err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(outcomes, func(o outcomeFor[R]) bool { return o.Err == nil && !o.Busy && !o.Value.Replayed }) {
+		wrote, err := apply(ctx, tx, cmds, outcomes)
+		if err == nil && !wrote {
 			return errNothing
 		}
-		return nil
+		return err
 	})
-	w.touched(context.WithoutCancel(ctx), cmds)
 	if err != nil && !errors.Is(err, errNothing) {
+		w.touched(context.WithoutCancel(ctx), cmds, nil)
 		w.failed(err)
 		return nil, err
 	}
+	w.touched(context.WithoutCancel(ctx), cmds, outcomes)
 	w.committed(cmds, outcomes)
 	return outcomes, nil
 }
 
 // waiting locks the users, waiting for whoever has them, after it has looked at the keys: whether another call with
 // the same key is running must not wait for that call.
-func (w writer[C, R]) waiting(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) error {
+func (w writer[C, R]) waiting(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) (wrote bool, err error) {
 	keys := w.keysOf(cmds)
 	if err := tx.Together(ctx, keys.claim(ctx)...); err != nil {
-		return err
+		return false, err
 	}
 	places, err := keys.answer(outcomes)
 	if err != nil || len(places) == 0 {
-		return err
+		return false, err
 	}
 	reads, apply := w.prepare(cmds)
 	users, err := tx.UserStats.Lock(ctx, subjects(cmds, places))
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := tx.Together(ctx, bound(ctx, reads)...); err != nil {
-		return err
+		return false, err
 	}
-	if err := apply(ctx, tx, users, places, outcomes); err != nil {
-		return err
+	if wrote, err = apply(ctx, tx, users, places, outcomes); err != nil {
+		return false, err
 	}
-	return keys.keep(ctx, tx, w.retention, outcomes)
+	kept, err := keys.keep(ctx, tx, w.retention, outcomes)
+	return wrote || kept, err
 }
 
 // passing locks the users that are free. Nothing here waits, so that everything is asked in one round trip.
-func (w writer[C, R]) passing(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) error {
+func (w writer[C, R]) passing(ctx context.Context, tx *repositories.Tx, cmds []command[C], outcomes []outcomeFor[R]) (wrote bool, err error) {
 	keys := w.keysOf(cmds)
 	reads, apply := w.prepare(cmds)
 	var users locked
@@ -207,11 +209,11 @@ func (w writer[C, R]) passing(ctx context.Context, tx *repositories.Tx, cmds []c
 		return err
 	})
 	if err := tx.Together(ctx, append(steps, bound(ctx, reads)...)...); err != nil {
-		return err
+		return false, err
 	}
 	open, err := keys.answer(outcomes)
 	if err != nil {
-		return err
+		return false, err
 	}
 	places := make([]int, 0, len(open))
 	for _, i := range open {
@@ -222,11 +224,12 @@ func (w writer[C, R]) passing(ctx context.Context, tx *repositories.Tx, cmds []c
 		outcomes[i].Busy = true
 	}
 	if len(places) > 0 {
-		if err := apply(ctx, tx, users, places, outcomes); err != nil {
-			return err
+		if wrote, err = apply(ctx, tx, users, places, outcomes); err != nil {
+			return false, err
 		}
 	}
-	return keys.keep(ctx, tx, w.retention, outcomes)
+	kept, err := keys.keep(ctx, tx, w.retention, outcomes)
+	return wrote || kept, err
 }
 
 func bound(ctx context.Context, reads []read) []func(tx *repositories.Tx) error {
@@ -326,8 +329,8 @@ func (k *keys[R]) answer(outcomes []outcomeFor[R]) (open []int, err error) {
 	return open, nil
 }
 
-// keep stores the answers given just now. They travel with COMMIT.
-func (k *keys[R]) keep(ctx context.Context, tx *repositories.Tx, retention time.Duration, outcomes []outcomeFor[R]) error {
+// keep stores the answers given just now, if any have a key. They travel with COMMIT.
+func (k *keys[R]) keep(ctx context.Context, tx *repositories.Tx, retention time.Duration, outcomes []outcomeFor[R]) (kept bool, err error) {
 	var answers []po.IdempotencyRecord
 	for n, i := range k.places {
 		o := outcomes[i]
@@ -335,16 +338,15 @@ func (k *keys[R]) keep(ctx context.Context, tx *repositories.Tx, retention time.
 			continue
 		}
 		record := k.records[n]
-		var err error
 		if record.Response, err = json.Marshal(o.Value.Value); err != nil {
-			return fmt.Errorf("encode answer: %w", err)
+			return false, fmt.Errorf("encode answer: %w", err)
 		}
 		answers = append(answers, record)
 	}
 	if len(answers) == 0 {
-		return nil
+		return false, nil
 	}
-	return tx.Later(func(tx *repositories.Tx) error { return tx.Idempotency.Put(ctx, answers, retention) })
+	return true, tx.Later(func(tx *repositories.Tx) error { return tx.Idempotency.Put(ctx, answers, retention) })
 }
 
 // inFlight are the keyed commands of this process that have not been answered: whoever repeats one is told so at once,

@@ -24,6 +24,8 @@ type FavoritePolicy struct{ RefusedOwn, Refused []models.Availability }
 type FavoriteChange struct {
 	// Changed is the state transition, the only source of counters and events.
 	Changed bool
+	// Stored: a row was written, be it for its time only (S13).
+	Stored bool
 	// Stale: something newer is stored.
 	Stale bool
 	// Unavailable and OverLimit say why a command that would have added something was refused; one that would have

@@ -387,6 +387,8 @@ written AS (
 SELECT d.ordinal::int                                    AS ordinal,
        (d.differs AND d.fresh AND d.kept
         AND NOT (d.adds AND (d.refused OR d.at_limit)))::bool AS changed,
+       (d.fresh AND d.kept
+        AND NOT (d.adds AND (d.refused OR d.at_limit)))::bool AS stored,
        (NOT d.fresh)::bool                               AS stale,
        (d.adds AND d.refused)::bool                      AS unavailable,
        (d.adds AND d.at_limit AND NOT d.refused)::bool AS over_limit,
@@ -414,6 +416,7 @@ type SetFavoritesParams struct {
 type SetFavoritesRow struct {
 	Ordinal     int32
 	Changed     bool
+	Stored      bool
 	Stale       bool
 	Unavailable bool
 	OverLimit   bool
@@ -425,7 +428,8 @@ type SetFavoritesRow struct {
 }
 
 // Decides and applies commands of distinct registers, under the lock of their users (S10-S17). One row per command:
-// changed is the state transition and the only source of counters and events. A command that would change something is
+// changed is the state transition and the only source of counters and events; stored says that a row was written, be it
+// for its time only (S13). A command that would change something is
 // refused when the kind is full (S19) or the video is not to be had (S22, S23); one that changes nothing never is. The
 // rest is the state of the pair after the command, so that nobody has to read it again, and whether the video has
 // counters; the zero time stands for none. Each row is found by its whole primary key and nothing else, so that there is one way to find it.
@@ -452,6 +456,7 @@ func (q *Queries) SetFavorites(ctx context.Context, arg SetFavoritesParams) ([]S
 		if err := rows.Scan(
 			&i.Ordinal,
 			&i.Changed,
+			&i.Stored,
 			&i.Stale,
 			&i.Unavailable,
 			&i.OverLimit,

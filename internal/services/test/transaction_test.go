@@ -453,3 +453,37 @@ func TestP23_VideoWithoutStatsAnswersZeros(t *testing.T) {
 	}
 	require.Zero(t, testkit.One[int64](t, s.DB, "SELECT count(*) FROM profile.video_stats"), "asking made none")
 }
+
+// A transaction that has only locked and looked is rolled back: COMMIT would wait for the disk for the locks' sake. The user's
+// row tells the last transaction that locked it.
+func TestS10_WhatWritesNothingDoesNotWaitForTheDisk(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	f := newFan(t, s)
+	liked, other, deleted := testkit.NewVideo(), testkit.NewVideo(), testkit.NewVideo()
+	s.Publish(t, deleted, videoIn("deleted", "public", 1))
+	ended := func(want, what string) {
+		t.Helper()
+		var end string
+		require.NoError(t, s.DB.Owner.QueryRow(t.Context(),
+			"SELECT pg_xact_status(xmax::text::xid8) FROM profile.user_stats WHERE user_id = $1", f.user.String()).Scan(&end))
+		require.Equal(t, want, end, what)
+	}
+	f.add(likeType, liked)
+	f.remove(likeType, other)
+	ended("aborted", "the removal of what never was")
+	f.add(likeType, liked)
+	ended("committed", "a like again, which moves its time")
+	f.remove(likeType, liked, s.Clock.Now().Add(-time.Hour))
+	ended("aborted", "a removal that comes too late")
+	require.NoError(t, f.watch(other, 0.5))
+	f.add(likeType, liked)
+	_, err := f.try(addAction, likeType, deleted)
+	testkit.RequireError(t, err, codes.FailedPrecondition, models.ReasonVideoUnavailable)
+	ended("aborted", "a refused like")
+	_, err = f.client.MutateFavorite(t.Context(), &profilev1.MutateFavoriteRequest{
+		VideoId: other.String(), FavoriteType: likeType, Action: removeAction, IdempotencyKey: "k",
+	})
+	require.NoError(t, err)
+	ended("committed", "an answer that is kept")
+}
