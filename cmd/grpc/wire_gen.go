@@ -47,7 +47,8 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	doors := admission.NewDoors(settings, admissionMetrics)
 	timeouts := config.Timeouts(conf)
 	enabled := config.EnableAPI(conf, log)
-	baseHandler, err := controllers.NewBaseHandler(authenticator, doors, timeouts, enabled, log, metrics)
+	callLines := config.CallLines(conf)
+	baseHandler, err := controllers.NewBaseHandler(authenticator, doors, timeouts, enabled, callLines, log, metrics)
 	if err != nil {
 		cleanup2()
 		cleanup()

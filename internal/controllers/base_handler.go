@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	grpcproto "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -53,6 +54,7 @@ type BaseHandler struct {
 	doors    *admission.Doors
 	timeouts Timeouts
 	enabled  Enabled
+	lines    *lineBudget
 	log      *slog.Logger
 	observer RequestObserver
 }
@@ -62,12 +64,12 @@ type Enabled bool
 
 // NewBaseHandler refuses to start when a method has no policy. enabled false answers UNIMPLEMENTED to every
 // method (M22).
-func NewBaseHandler(auth identity.Authenticator, doors *admission.Doors, timeouts Timeouts, enabled Enabled, log *slog.Logger, observer RequestObserver) (*BaseHandler, error) {
+func NewBaseHandler(auth identity.Authenticator, doors *admission.Doors, timeouts Timeouts, enabled Enabled, lines CallLines, log *slog.Logger, observer RequestObserver) (*BaseHandler, error) {
 	policies, err := policiesOf(profilev1.File_profile_v1_profile_proto.Services().ByName("ProfileService"))
 	if err != nil {
 		return nil, err
 	}
-	return &BaseHandler{auth, policies, doors, timeouts, enabled, log, observer}, nil
+	return &BaseHandler{auth, policies, doors, timeouts, enabled, &lineBudget{most: int64(lines)}, log, observer}, nil
 }
 
 // Arrive refuses a call where it comes in, before it has a goroutine, while processors have more to do than they can.
@@ -98,12 +100,13 @@ func (b *BaseHandler) Intercept(ctx context.Context, req any, info *grpc.UnarySe
 	defer cancel()
 	subject, caller, resp, err := b.serve(ctx, req, policy, handler)
 	if err == nil {
-		b.report(ctx, info.FullMethod, req, caller, subject, nil, time.Since(start))
+		b.report(ctx, served{info.FullMethod, req, caller, subject, nil, codes.OK, time.Since(start)})
 		return resp, nil
 	}
 	known := problem.From(err)
-	b.report(ctx, info.FullMethod, req, caller, subject, known, time.Since(start))
-	return nil, problem.Status(known).Err()
+	answer := problem.Status(known)
+	b.report(ctx, served{info.FullMethod, req, caller, subject, known, answer.Code(), time.Since(start)})
+	return nil, answer.Err()
 }
 
 func (b *BaseHandler) serve(ctx context.Context, req any, policy policy, handler grpc.UnaryHandler) (
@@ -149,63 +152,6 @@ func (b *BaseHandler) admit(ctx context.Context, md metadata.MD, req any, access
 		subject, err = caller.ResolveNobody(access)
 	}
 	return subject, caller, err
-}
-
-// report writes one line per call and counts it. Only ids of the request are logged (S92).
-func (b *BaseHandler) report(ctx context.Context, method string, req any, caller identity.Caller, subject identity.Subject, failure *models.Error, took time.Duration) {
-	code, level := "OK", slog.LevelInfo
-	attrs := []slog.Attr{
-		slog.String("method", method),
-		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
-		slog.String("caller", caller.Name()),
-		slog.String("user_id", subject.User.String()),
-	}
-	if id := requestID(ctx); id != "" {
-		attrs = append(attrs, slog.String("request_id", id))
-	}
-	if r, ok := req.(interface{ GetVideoId() string }); ok {
-		if id, err := models.ParseVideoID(r.GetVideoId()); err == nil {
-			attrs = append(attrs, slog.String("video_id", id.String()))
-		}
-	}
-	if staffRead(b.policies[method], subject) {
-		attrs = append(attrs, slog.Bool("audit", true))
-	}
-	if failure != nil {
-		code = problem.Status(failure).Code().String()
-		attrs = append(attrs, slog.String("reason", string(failure.Reason)))
-		switch failure.Reason.Entry().Kind {
-		case models.KindInternal:
-			level = slog.LevelError
-			attrs = append(attrs, slog.String("error", failure.Error()))
-		case models.KindUnavailable, models.KindDeadline:
-			level = slog.LevelWarn
-			attrs = append(attrs, slog.String("error", failure.Error()))
-		case models.KindUnauthenticated, models.KindDenied:
-			if cause := failure.Unwrap(); cause != nil {
-				attrs = append(attrs, slog.String("error", cause.Error()))
-			}
-		default:
-		}
-	}
-	attrs = append(attrs, slog.String("code", code))
-	b.log.LogAttrs(ctx, level, "call", attrs...)
-	b.observer.RequestServed(method, code, took)
-}
-
-// staffRead reports whether a service looked at a user's data, or tried to and was allowed. It is the one hook of the audit
-// trail: until there is a table, the call's log line says so.
-func staffRead(p policy, subject identity.Subject) bool {
-	return p.budget == Query && subject.Service != "" && subject.User != models.UserID{}
-}
-
-// requestID is the caller's own id of a call, 1-128 visible ASCII characters; empty without a good one.
-func requestID(ctx context.Context) string {
-	ids := metadata.ValueFromIncomingContext(ctx, keyRequestID)
-	if len(ids) != 1 || !dto.IsKey(ids[0]) {
-		return ""
-	}
-	return ids[0]
 }
 
 // Metadata keys (api.md section 7).

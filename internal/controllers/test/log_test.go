@@ -3,8 +3,10 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
@@ -232,6 +234,39 @@ func TestS92_CallLinesNameMethodCallerSubjectAndVideo(t *testing.T) {
 			"user_id": user.String(), "code": "NotFound", "reason": "PROFILE_NOT_FOUND",
 		},
 	}, calls)
+}
+
+// Calls that were answered are told about as often as the bound says; failures and staff reads always are.
+func TestS92_TooManyCallsShareTheirLines(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t, func(c *confpb.Bootstrap) { c.Service.LogLevel, c.Service.CallLinesPerSecond = "info", 1 })
+	user, nobody := testkit.NewUser(), testkit.NewUser()
+	const each = 50
+	start := time.Now()
+	for range each {
+		_, err := s.AsUser(user).MutateFavorite(t.Context(), like())
+		require.NoError(t, err)
+		_, err = s.AsUser(nobody).GetProfile(t.Context(), &profilev1.GetProfileRequest{})
+		testkit.RequireError(t, err, codes.NotFound, models.ReasonProfileNotFound)
+		_, err = s.AsService("reader").ListFavorites(t.Context(), &profilev1.ListFavoritesRequest{UserId: user.String()})
+		require.NoError(t, err)
+	}
+	seconds := int(time.Since(start)/time.Second) + 2 // those that it touched
+	lines := map[string]int{}
+	for _, line := range serviceLog(s) {
+		var entry map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &entry))
+		if method, isCall := entry["method"].(string); isCall {
+			lines[path.Base(method)]++
+			if left, told := entry["calls_left_out"]; told {
+				require.IsType(t, float64(0), left)
+			}
+		}
+	}
+	require.Equal(t, each, lines["GetProfile"])
+	require.Equal(t, each, lines["ListFavorites"])
+	require.Positive(t, lines["MutateFavorite"])
+	require.LessOrEqual(t, lines["MutateFavorite"], min(seconds, each-1))
 }
 
 // A service that reads a user's data leaves a trace that says so; what it writes, and what users do themselves, does not.

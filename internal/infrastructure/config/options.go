@@ -29,7 +29,7 @@ import (
 
 // ProviderSet turns the configuration into what each layer asks for.
 var ProviderSet = wire.NewSet(
-	Postgres, Messaging, TxOptions, ServiceOptions, Admission, PageTokens, Timeouts, Authenticator, DecoderOptions, EnableAPI, InboxGeneration, Cache, Limits,
+	Postgres, Messaging, TxOptions, ServiceOptions, Admission, PageTokens, Timeouts, CallLines, Authenticator, DecoderOptions, EnableAPI, InboxGeneration, Cache, Limits,
 )
 
 // Postgres is the database part.
@@ -135,6 +135,11 @@ func Limits(c *confpb.Bootstrap) limits.Settings {
 // PageTokens signs and checks page tokens.
 func PageTokens(c *confpb.Bootstrap) (*pagetoken.Codec, error) {
 	return pagetoken.NewCodec(c.GetCursor().GetKeys())
+}
+
+// CallLines bounds the lines about calls.
+func CallLines(c *confpb.Bootstrap) controllers.CallLines {
+	return controllers.CallLines(c.GetService().GetCallLinesPerSecond())
 }
 
 // Timeouts are the deadlines of calls.

@@ -58,7 +58,8 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	doors := admission.NewDoors(settings, admissionMetrics)
 	timeouts := config.Timeouts(conf)
 	enabled := config.EnableAPI(conf, log)
-	baseHandler, err := controllers.NewBaseHandler(authenticator, doors, timeouts, enabled, log, metrics)
+	callLines := config.CallLines(conf)
+	baseHandler, err := controllers.NewBaseHandler(authenticator, doors, timeouts, enabled, callLines, log, metrics)
 	if err != nil {
 		cleanup2()
 		cleanup()

@@ -12,7 +12,7 @@ import (
 // allowed are the only attributes a log line may carry (S92): nothing a learner wrote is among them.
 var allowed = setOf(
 	slog.TimeKey, slog.LevelKey, slog.MessageKey,
-	"service", "method", "code", "request_id", "reason", "duration_ms", "caller", "user_id", "video_id", "action", "trace_id", "source",
+	"service", "method", "code", "request_id", "reason", "duration_ms", "calls_left_out", "caller", "user_id", "video_id", "action", "trace_id", "source",
 	"error", "stack", "addr", "signal", "candidate", "verdict", "config", "topic", "count", "migration", "event_id", "lane", "audit",
 )
 

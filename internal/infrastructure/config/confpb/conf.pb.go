@@ -375,10 +375,13 @@ func (x *Coalescing) GetStragglers() int32 {
 type Service struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `dev` or `production`. Production refuses insecure settings at start.
-	Environment   string `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
-	LogLevel      string `protobuf:"bytes,2,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Environment string `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	LogLevel    string `protobuf:"bytes,2,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
+	// Lines a second about calls that were answered, or refused because there were too many; what was left out is said in
+	// the next line. All other calls have their line, and at debug every call has. 0: no bound.
+	CallLinesPerSecond uint32 `protobuf:"varint,3,opt,name=call_lines_per_second,json=callLinesPerSecond,proto3" json:"call_lines_per_second,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Service) Reset() {
@@ -423,6 +426,13 @@ func (x *Service) GetLogLevel() string {
 		return x.LogLevel
 	}
 	return ""
+}
+
+func (x *Service) GetCallLinesPerSecond() uint32 {
+	if x != nil {
+		return x.CallLinesPerSecond
+	}
+	return 0
 }
 
 type Server struct {
@@ -2338,11 +2348,12 @@ const file_conf_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x01R\aperUser\x12)\n" +
 	"\n" +
 	"stragglers\x18\x05 \x01(\x05B\t\xbaH\x06\x1a\x04\x18@(\x01R\n" +
-	"stragglers\"\x81\x01\n" +
+	"stragglers\"\xb4\x01\n" +
 	"\aService\x128\n" +
 	"\venvironment\x18\x01 \x01(\tB\x16\xbaH\x13r\x11R\x03devR\n" +
 	"productionR\venvironment\x12<\n" +
-	"\tlog_level\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\blogLevel\"\xae\b\n" +
+	"\tlog_level\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\blogLevel\x121\n" +
+	"\x15call_lines_per_second\x18\x03 \x01(\rR\x12callLinesPerSecond\"\xae\b\n" +
 	"\x06Server\x129\n" +
 	"\x04grpc\x18\x01 \x01(\v2\x1d.profile.conf.Server.ListenerB\x06\xbaH\x03\xc8\x01\x01R\x04grpc\x129\n" +
 	"\x04http\x18\x02 \x01(\v2\x1d.profile.conf.Server.ListenerB\x06\xbaH\x03\xc8\x01\x01R\x04http\x12;\n" +
