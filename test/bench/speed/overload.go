@@ -89,7 +89,9 @@ func (w *overloaded) coldStarts(ctx context.Context) error {
 		if err != nil && !errors.Is(err, errSilent) {
 			return err
 		}
-		warm, err := w.run(ctx, j)
+		again := w.job(workLike, uniform) // not the same calls: they would have no effect
+		again.Length = watched
+		warm, err := w.run(ctx, again)
 		if err != nil && !errors.Is(err, errSilent) {
 			return err
 		}
