@@ -126,11 +126,15 @@ func (s *source) like(ctx context.Context, user, video int, add bool) error {
 	return err
 }
 
-// journalled adds a like that no other call of this run touches, and notes it once it is acknowledged.
+// journalRounds is how often users may go round before a run touches what another one has.
+const journalRounds = 16
+
+// journalled adds a like that no other call touches, of this run or of those before, and notes it once it is acknowledged.
 func (s *source) journalled(ctx context.Context) error {
 	n := int(s.shared.Add(1))
 	// Users go round; every round takes another video.
-	user, video := 1+n%s.job.Data.Users, 1+(n/s.job.Data.Users+n)%s.job.Data.Videos
+	first := int(s.job.Seed) * journalRounds
+	user, video := 1+n%s.job.Data.Users, 1+(first+n/s.job.Data.Users+n)%s.job.Data.Videos
 	if err := s.like(ctx, user, video, true); err != nil {
 		return err
 	}
