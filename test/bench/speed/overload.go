@@ -17,6 +17,8 @@ const (
 	enough = 0.9
 	tail   = 0.99
 	half   = 0.5
+	// fewCallers beside -callers.
+	fewCallers = 32
 )
 
 // overload does the rows about cold starts, floods, and databases that are away or stopped.
@@ -47,8 +49,9 @@ func overload(ctx context.Context, t *topology, r *report) error {
 type overloaded struct {
 	*topology
 	report *report
-	// peak is the rate of likes that a closed loop reaches.
-	peak float64
+	// peak is the rate of likes that a closed loop reaches; usual is that of journalled likes, by callers.
+	peak  float64
+	usual map[int]float64
 }
 
 func (w *overloaded) findPeak(ctx context.Context) error {
@@ -63,6 +66,16 @@ func (w *overloaded) findPeak(ctx context.Context) error {
 	// The first was warming up.
 	w.peak = median(rates[1:])
 	w.report.Notes = append(w.report.Notes, fmt.Sprintf("Peak: %s likes/s, closed loop, %d callers, uniform.", number(w.peak), w.options.Callers))
+	w.usual = map[int]float64{}
+	for _, callers := range []int{fewCallers, w.options.Callers} {
+		j := w.job(workJournal, uniform)
+		j.Callers = callers
+		res, err := w.run(ctx, j)
+		if err != nil {
+			return err
+		}
+		w.usual[callers] = res.rate()
+	}
 	return w.settle(ctx)
 }
 
@@ -274,7 +287,7 @@ func (w *overloaded) broken(ctx context.Context, callers int, length time.Durati
 
 // restarts take the database away under callers.
 func (w *overloaded) restarts(ctx context.Context) error {
-	for _, callers := range []int{32, 128} {
+	for _, callers := range []int{fewCallers, w.options.Callers} {
 		pid := w.service.pid()
 		harm := func(ctx context.Context) (time.Time, error) { return w.db.restart(ctx, w.options.Away) }
 		res, back, lost, err := w.broken(ctx, callers, before+w.options.Away+afterward, harm)
@@ -283,7 +296,7 @@ func (w *overloaded) restarts(ctx context.Context) error {
 		}
 		e := w.report.entry(fmt.Sprintf("database restarted (%s away) under %d callers", w.options.Away, callers),
 			"90 % of the rate of before within 3 s of its return; no restart of ours")
-		w.judgeRecovery(e, res, back)
+		w.judgeRecovery(e, res, back, callers)
 		restarts := 0.0
 		if !w.service.alive() || w.service.pid() != pid {
 			restarts = 1
@@ -299,14 +312,13 @@ func (w *overloaded) restarts(ctx context.Context) error {
 }
 
 // judgeRecovery compares with the second to the last second before the harm.
-func (w *overloaded) judgeRecovery(e *entry, res loadResult, back time.Time) {
+func (w *overloaded) judgeRecovery(e *entry, res loadResult, back time.Time, callers int) {
 	const settled = time.Second
 	usual := rateBetween(res.OK, settled, before)
 	since := back.Sub(res.Start)
 	e.add("rate of before", "/s", usual, nil)
-	// Coming back to a rate that had collapsed before is no recovery. Journalled likes all change something,
-	// half of those that made the peak did.
-	e.add("rate of before / peak", "", usual/w.peak, atLeast(half))
+	// Coming back to a rate that had collapsed before is no recovery.
+	e.add("rate of before / that of the same callers at the start", "", usual/w.usual[callers], atLeast(half))
 	took, recovered := recovery(res.OK, since, enough*usual)
 	if !recovered {
 		took = afterward // it never did; that long at least
@@ -351,7 +363,7 @@ func (w *overloaded) stall(ctx context.Context) error {
 	e.add("failures p99", "ms", millis(failures, tail), atMost(1000))
 	e.add("failures p50", "ms", millis(failures, half), nil)
 	e.add("failures during it", "/s", float64(res.failures())/w.options.Stall.Seconds(), nil)
-	w.judgeRecovery(e, res, back)
+	w.judgeRecovery(e, res, back, w.options.Callers)
 	e.add("acknowledged likes lost", "", float64(lost), atMost(0))
 	e.add("goroutines before", "", first.goroutines, nil)
 	e.add("goroutines after", "", last.goroutines, nil)
