@@ -134,7 +134,7 @@ func (b *BaseHandler) serve(ctx context.Context, req any, policy policy, handler
 	if err := malformed(ctx); err != nil {
 		return subject, caller, nil, models.ErrInvalidArgument.With(models.Violation{Description: "is not a valid message"}).Because(err)
 	}
-	resp, err = handler(identity.WithSubject(traced(ctx, md), subject), req)
+	resp, err = handler(withHeaders(identity.WithSubject(traced(ctx, md), subject), md), req)
 	return subject, caller, resp, err
 }
 
@@ -166,13 +166,20 @@ const (
 	keyReplayed    = "idempotency-replayed"
 )
 
+type headersKey struct{}
+
+// withHeaders keeps a call's metadata for headers: gRPC copies all of it for whoever asks.
+func withHeaders(ctx context.Context, md metadata.MD) context.Context {
+	return context.WithValue(ctx, headersKey{}, md)
+}
+
 // headers reads the metadata that changes what a call means. A repeated header of conditions continues its list.
 func headers(ctx context.Context) dto.Headers {
-	md, _ := metadata.FromIncomingContext(ctx)
-	list := func(key string) string { return strings.Join(md.Get(key), ",") }
+	md, _ := ctx.Value(headersKey{}).(metadata.MD)
+	list := func(key string) string { return strings.Join(md[key], ",") }
 	var repeated []string
 	single := func(key string) string {
-		if len(md.Get(key)) > 1 {
+		if len(md[key]) > 1 {
 			repeated = append(repeated, key)
 		}
 		return list(key)
@@ -182,7 +189,7 @@ func headers(ctx context.Context) dto.Headers {
 		Consistency: single(keyConsistency),
 	}
 	h.Repeated = repeated
-	h.NoTag = len(md.Get(keyIfMatch)) > 0 && strings.Trim(h.IfMatch, " \t,") == ""
+	h.NoTag = len(md[keyIfMatch]) > 0 && strings.Trim(h.IfMatch, " \t,") == ""
 	return h
 }
 

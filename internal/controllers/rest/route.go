@@ -64,16 +64,27 @@ func binding(rule *annotations.HttpRule) (verb, pattern string) {
 	return "", ""
 }
 
-// Matches reports whether path is one of the pattern's.
+// Matches reports whether path is one of the pattern's. Every request asks every route.
 func (r Route) Matches(path string) bool {
-	want, got := strings.Split(r.Pattern, "/"), strings.Split(path, "/")
-	return slices.EqualFunc(want, got, func(pattern, segment string) bool {
-		_, suffix, isField := strings.Cut(pattern, "}")
-		if !isField {
-			return pattern == segment
+	for pattern := r.Pattern; ; {
+		want, patternLeft, wantsMore := strings.Cut(pattern, "/")
+		got, pathLeft, hasMore := strings.Cut(path, "/")
+		if wantsMore != hasMore || !matchesSegment(want, got) {
+			return false
 		}
-		return len(segment) > len(suffix) && strings.HasSuffix(segment, suffix)
-	})
+		if !hasMore {
+			return true
+		}
+		pattern, path = patternLeft, pathLeft
+	}
+}
+
+func matchesSegment(pattern, segment string) bool {
+	_, suffix, isField := strings.Cut(pattern, "}")
+	if !isField {
+		return pattern == segment
+	}
+	return len(segment) > len(suffix) && strings.HasSuffix(segment, suffix)
 }
 
 // fixed are the fields that each route of a request takes from its path.
