@@ -108,6 +108,7 @@ func notes() []string {
 		"Progress is sessions of ten reports, ten seconds of a ten-minute video apart; nine sessions in ten continue a video the user has watched.",
 		"Cache cold is `x-md-consistency: strong`, which goes past caches. Warm are 500 users who come back to a screen of 50 videos each; random pairs are hardly ever asked for twice, so that the cache is in the way.",
 		"Closed loops give rates. Latencies are of open loops at half the rate of the closed loop, Poisson arrivals, from the moment a call was due.",
+		"Offered load comes from bare connections (HTTP/2 frames, no gRPC client), so that the generator takes little of the machine.",
 		"Between turns the publisher is awaited, so that no turn pays for another's events; within a turn it takes part.",
 		"After the run every video's counter equalled a recount, on both sides.",
 		"pgbench runs -M prepared with two threads; connecting is not counted.",
@@ -345,7 +346,7 @@ func (a *arena) sweep(ctx context.Context) error {
 	for _, step := range steps {
 		a.options.say("likes at %.2f of the peak", step)
 		j := a.job(workLike, uniform)
-		j.Rate = step * peak
+		j.Rate, j.Bare = step*peak, true
 		res, err := a.run(ctx, j)
 		if err != nil && !errors.Is(err, errSilent) {
 			return err

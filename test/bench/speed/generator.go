@@ -44,6 +44,9 @@ func generate(ctx context.Context, in io.Reader, out io.Writer) error {
 }
 
 func (j *job) run(ctx context.Context) (res loadResult, err error) {
+	if j.Bare {
+		return j.bare(ctx)
+	}
 	book, err := openJournal(j.Journal)
 	if err != nil {
 		return res, err

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 )
 
 // caller performs one call after another; it belongs to one goroutine at a time.
@@ -45,12 +48,120 @@ func openLoop(ctx context.Context, idle chan caller, rate float64, length, patie
 	start := time.Now()
 	r := newRecorder(start, length)
 	var group sync.WaitGroup
+	err := arrivals{start, rate, length, random}.each(ctx, func(n int, intended time.Time) error {
+		select {
+		case c := <-idle:
+			group.Go(func() {
+				sent := time.Now()
+				a := perform(ctx, c, patience)
+				r.answered(n, intended, sent, time.Now(), a)
+				idle <- c
+			})
+		default:
+			now := time.Now()
+			r.answered(n, intended, now, now, answer{reason: notSent})
+		}
+		return nil
+	}, func() {})
+	elapsed := max(time.Since(start), length)
+	group.Wait()
+	if err != nil {
+		return loadResult{}, err
+	}
+	return r.result(elapsed)
+}
+
+// bare is a loop of likes over bare connections, which leave the machine to the service: open with a rate, else closed.
+func (j *job) bare(ctx context.Context) (loadResult, error) {
+	random := newRand(j.Seed, 1)
+	video, err := newSpread(j.Spread, j.Data.Videos, random)
+	if err != nil {
+		return loadResult{}, err
+	}
+	s, start := &source{job: j, r: random, video: video}, time.Now()
+	r := newRecorder(start, j.Length)
+	var idle chan struct{} // an open loop waits for nobody
+	pool := &wires{job: j, path: profilev1.ProfileService_MutateFavorite_FullMethodName, done: func(call wireCall, a answer) {
+		r.answered(call.number, call.intended, call.sent, time.Now(), a)
+		if idle != nil {
+			idle <- struct{}{}
+		}
+	}}
+	due := func(n int, intended time.Time) error {
+		call := wireCall{n, intended, time.Now()}
+		user, request := s.anyLike()
+		sent, err := pool.send(ctx, call, user, request)
+		if err == nil && !sent {
+			pool.done(call, answer{reason: notSent})
+		}
+		return err
+	}
+	if j.Rate > 0 {
+		err = arrivals{start, j.Rate, j.Length, newRand(j.Seed, 0)}.each(ctx, due, pool.flush)
+	} else {
+		idle = make(chan struct{}, j.Callers)
+		for range j.Callers {
+			idle <- struct{}{}
+		}
+		err = returns{start, j.Length, idle}.each(ctx, due, pool.flush)
+	}
+	elapsed := max(time.Since(start), j.Length)
+	pool.close(ctx, j.Deadline)
+	if err != nil {
+		return loadResult{}, err
+	}
+	return r.result(elapsed)
+}
+
+// returns are the calls of a closed loop: everybody who is idle makes one.
+type returns struct {
+	start  time.Time
+	length time.Duration
+	idle   <-chan struct{}
+}
+
+// each is arrivals.each.
+func (l returns) each(ctx context.Context, due func(n int, intended time.Time) error, pause func()) error {
+	ctx, cancel := context.WithDeadlineCause(ctx, l.start.Add(l.length), errOver)
+	defer cancel()
+	for n := 1; ctx.Err() == nil; n++ {
+		if len(l.idle) == 0 {
+			pause()
+		}
+		select {
+		case <-l.idle:
+			if err := due(n, time.Now()); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+		}
+	}
+	pause()
+	if errors.Is(context.Cause(ctx), errOver) {
+		return nil
+	}
+	return ctx.Err()
+}
+
+var errOver = errors.New("the loop is over")
+
+// arrivals are the calls of an open loop.
+type arrivals struct {
+	start  time.Time
+	rate   float64
+	length time.Duration
+	random *rand.Rand
+}
+
+// each calls due for every arrival, numbered from 1, when its time has come, and pause before it waits for the next.
+func (a arrivals) each(ctx context.Context, due func(n int, intended time.Time) error, pause func()) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	arrivals := schedule(rate, random)
+	moments := schedule(a.rate, a.random)
 	n := 0
-	for next := arrivals(); next < length; next = arrivals() {
-		if wait := next - time.Since(start); wait > 0 {
+	for next := moments(); next < a.length; next = moments() {
+		if wait := next - time.Since(a.start); wait > 0 {
+			pause()
 			timer.Reset(wait)
 			select {
 			case <-timer.C:
@@ -58,30 +169,15 @@ func openLoop(ctx context.Context, idle chan caller, rate float64, length, patie
 			}
 		}
 		if ctx.Err() != nil {
-			break
+			return ctx.Err()
 		}
-		intended := start.Add(next)
 		n++
-		worker := n
-		select {
-		case c := <-idle:
-			group.Go(func() {
-				sent := time.Now()
-				a := perform(ctx, c, patience)
-				r.answered(worker, intended, sent, time.Now(), a)
-				idle <- c
-			})
-		default:
-			now := time.Now()
-			r.answered(worker, intended, now, now, answer{reason: notSent})
+		if err := due(n, a.start.Add(next)); err != nil {
+			return err
 		}
 	}
-	elapsed := max(time.Since(start), length)
-	group.Wait()
-	if err := ctx.Err(); err != nil {
-		return loadResult{}, err
-	}
-	return r.result(elapsed)
+	pause()
+	return nil
 }
 
 // schedule returns the moments of the calls of an open loop, counted from its start.

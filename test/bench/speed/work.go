@@ -72,7 +72,8 @@ type source struct {
 func (s *source) call(ctx context.Context) error {
 	switch s.job.Work {
 	case workLike:
-		return s.like(ctx, s.anyUser(), s.video(), s.r.IntN(2) == 0)
+		user, request := s.anyLike()
+		return s.like(ctx, user, request)
 	case workProgress:
 		return s.progress(ctx)
 	case workBatchCold:
@@ -109,20 +110,32 @@ func (s *source) call(ctx context.Context) error {
 
 func (s *source) anyUser() int { return 1 + s.r.IntN(s.job.Data.Users) }
 
+// identityHeader is how the gateway says who calls.
+const identityHeader = "x-apigateway-api-userinfo"
+
 // as identifies the caller as the gateway does.
 func as(ctx context.Context, user string) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, "x-apigateway-api-userinfo", userInfo(user))
+	return metadata.AppendToOutgoingContext(ctx, identityHeader, userInfo(user))
 }
 
-func (s *source) like(ctx context.Context, user, video int, add bool) error {
-	id := userID(user).String()
+// anyLike adds or removes a like at random.
+func (s *source) anyLike() (user string, request *profilev1.MutateFavoriteRequest) {
+	return likeOf(s.anyUser(), s.video(), s.r.IntN(2) == 0)
+}
+
+func likeOf(user, video int, add bool) (id string, request *profilev1.MutateFavoriteRequest) {
+	id = userID(user).String()
 	action := profilev1.FavoriteAction_FAVORITE_ACTION_REMOVE
 	if add {
 		action = profilev1.FavoriteAction_FAVORITE_ACTION_ADD
 	}
-	_, err := s.client.MutateFavorite(as(ctx, id), &profilev1.MutateFavoriteRequest{
+	return id, &profilev1.MutateFavoriteRequest{
 		UserId: id, VideoId: videoID(video).String(), FavoriteType: profilev1.FavoriteType_FAVORITE_TYPE_LIKE, Action: action,
-	})
+	}
+}
+
+func (s *source) like(ctx context.Context, user string, request *profilev1.MutateFavoriteRequest) error {
+	_, err := s.client.MutateFavorite(as(ctx, user), request)
 	return err
 }
 
@@ -135,7 +148,8 @@ func (s *source) journalled(ctx context.Context) error {
 	// Users go round; every round takes another video.
 	first := int(s.job.Seed) * journalRounds
 	user, video := 1+n%s.job.Data.Users, 1+(first+n/s.job.Data.Users+n)%s.job.Data.Videos
-	if err := s.like(ctx, user, video, true); err != nil {
+	id, request := likeOf(user, video, true)
+	if err := s.like(ctx, id, request); err != nil {
 		return err
 	}
 	return s.acknowledged(user, video)
@@ -216,7 +230,8 @@ func (s *source) mixed(ctx context.Context) error {
 	const of, likes, reports, batches, lists = 10, 3, 6, 8, 9
 	switch n := s.r.IntN(of); {
 	case n < likes:
-		return s.like(ctx, s.anyUser(), s.video(), s.r.IntN(2) == 0)
+		user, request := s.anyLike()
+		return s.like(ctx, user, request)
 	case n < reports:
 		return s.progress(ctx)
 	case n < batches:
