@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"image/color"
+	"os"
 	"path/filepath"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -10,11 +12,14 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 const (
-	plotWidth  = 8 * vg.Inch
-	plotHeight = 5 * vg.Inch
+	plotWidth   = 8 * vg.Inch
+	plotHeight  = 5 * vg.Inch
+	legendWidth = 3 * vg.Inch
 )
 
 // plot draws what there is to draw and returns the files' names.
@@ -36,12 +41,31 @@ func (r *report) plot(dir, name string) (files []string, err error) {
 			return nil, fmt.Errorf("plot %s: %w", p.suffix, err)
 		}
 		file := name + "-" + p.suffix + ".svg"
-		if err := drawing.Save(plotWidth, plotHeight, filepath.Join(dir, file)); err != nil {
+		if err := save(drawing, filepath.Join(dir, file)); err != nil {
 			return nil, fmt.Errorf("plot %s: %w", p.suffix, err)
 		}
 		files = append(files, file)
 	}
 	return files, nil
+}
+
+// save draws a plot with its legend beside it, where it covers no curve.
+func save(p *plot.Plot, file string) (err error) {
+	legend := p.Legend
+	p.Legend = plot.NewLegend()
+	canvas := vgsvg.New(plotWidth+legendWidth, plotHeight)
+	whole := draw.New(canvas)
+	whole.FillPolygon(p.BackgroundColor, []vg.Point{whole.Min, {X: whole.Max.X, Y: whole.Min.Y}, whole.Max, {X: whole.Min.X, Y: whole.Max.Y}})
+	p.Draw(draw.Crop(whole, 0, -legendWidth, 0, 0))
+	const margin = vg.Inch / 4
+	legend.Draw(draw.Crop(whole, plotWidth, 0, 0, -margin))
+	out, err := os.Create(file) //nolint:gosec // G304: told by the caller
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	_, err = canvas.WriteTo(out)
+	return err
 }
 
 func newPlot(title, x, y string) *plot.Plot {
