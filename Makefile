@@ -111,12 +111,13 @@ cover: ## Coverage of internal/services by its own tests and those of its caller
 	scripts/cover_gate.sh coverage.out 90
 
 .PHONY: matrix
-matrix: ## Database suites: both query modes, through pgbouncer, and with row level security
+matrix: ## Database suites: both query modes, through pgbouncer, with row level security, and with everything switched off that shares
 	PROFILE_TEST_QUERY_MODE=cache_statement go test -count=1 -timeout 20m $(DBTESTS)
 	PROFILE_TEST_QUERY_MODE=exec go test -count=1 -timeout 20m $(DBTESTS)
 	PROFILE_TEST_QUERY_MODE=exec PROFILE_TEST_POOLER=pgbouncer go test -count=1 -timeout 20m $(DBTESTS)
 	PROFILE_TEST_QUERY_MODE=cache_statement PROFILE_TEST_RLS=on go test -count=1 -timeout 20m $(DBTESTS)
 	PROFILE_TEST_QUERY_MODE=exec PROFILE_TEST_POOLER=pgbouncer PROFILE_TEST_RLS=on go test -count=1 -timeout 20m $(DBTESTS) $(TASKTESTS)
+	PROFILE_TEST_SWITCHES=off go test -count=1 -timeout 20m $(DBTESTS)
 
 .PHONY: authz
 authz: ## Who may call what: every method over gRPC and every route, as every identity

@@ -4,7 +4,8 @@
 //
 // Environment: PROFILE_TEST_DATABASE_URL uses that server (a role that may create databases; databases of
 // failed tests are kept and their URL printed). PROFILE_TEST_QUERY_MODE (cache_statement, exec),
-// PROFILE_TEST_POOLER=pgbouncer and PROFILE_TEST_RLS=on run the same tests another way (`make matrix`).
+// PROFILE_TEST_POOLER=pgbouncer, PROFILE_TEST_RLS=on and PROFILE_TEST_SWITCHES=off (no shared transactions, no cache, no
+// admission) run the same tests another way (`make matrix`).
 package testkit
 
 import (

@@ -59,6 +59,10 @@ func NewOn(t testing.TB, db *Database, configure ...func(*confpb.Bootstrap)) *Se
 	if mode := os.Getenv("PROFILE_TEST_QUERY_MODE"); mode != "" {
 		conf.Data.Postgres.QueryMode = mode
 	}
+	conf.Admission.RunnablePerProcessor = 512 // they share a process with all other tests and services
+	if os.Getenv("PROFILE_TEST_SWITCHES") == "off" {
+		conf.Coalescing.Enabled, conf.Admission.Enabled, conf.Cache.Backend = false, false, "off"
+	}
 	conf.Limits.Backend = "off" // tests make one user call as fast as they can
 	conf.Service.LogLevel = "debug"
 	// The machine is shared: tests are about results, and those about deadlines set their own.

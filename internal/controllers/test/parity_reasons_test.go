@@ -79,10 +79,10 @@ const (
 	anyRoute  = "GET /api/v1/profile/users/{user_id}"
 )
 
-func with(change func(*confpb.Bootstrap)) func(*testing.T) *testkit.Service {
+func with(change ...func(*confpb.Bootstrap)) func(*testing.T) *testkit.Service {
 	return func(t *testing.T) *testkit.Service {
 		t.Helper()
-		return testkit.New(t, change)
+		return testkit.New(t, change...)
 	}
 }
 
@@ -206,7 +206,7 @@ func provocations() []provocation {
 		},
 		{
 			reason: models.ReasonOverloaded, route: likeRoute, request: like(), arrange: busy(),
-			service: with(func(c *confpb.Bootstrap) { c.Admission.PerUser = 1 }),
+			service: with(admitting, func(c *confpb.Bootstrap) { c.Admission.PerUser = 1 }),
 		},
 		{
 			reason: models.ReasonRateLimited, route: likeRoute, request: like(), arrange: liked,

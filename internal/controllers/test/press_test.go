@@ -3,6 +3,7 @@ package test
 import (
 	"net/http"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,15 +12,19 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
+	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/test/testkit"
 	"github.com/lingo-services/profile/test/testkit/workload"
 )
 
+// admitting is for tests of admission, whatever else is switched off. Calls that share no transaction would need more connections.
+func admitting(conf *confpb.Bootstrap) { conf.Admission.Enabled, conf.Coalescing.Enabled = true, true }
+
 // While processors have more to do than they can, calls are refused where they come in, on both transports; whoever asks
 // whether the service is alive is answered.
 func TestT13_CallsAreRefusedWhereTheyComeInUnderPress(t *testing.T) {
-	s := testkit.New(t)
+	s := testkit.New(t, admitting)
 	user := testkit.NewUser()
 	client := s.AsUser(user)
 	get := func() error {
@@ -28,7 +33,8 @@ func TestT13_CallsAreRefusedWhereTheyComeInUnderPress(t *testing.T) {
 	}
 	require.Equal(t, string(models.ReasonProfileNotFound), reasonText(get()))
 
-	stop := workload.Busy(2000 * runtime.GOMAXPROCS(0))
+	stop := sync.OnceFunc(workload.Busy(2000 * runtime.GOMAXPROCS(0)))
+	defer stop()
 	var refusal error
 	require.Eventually(t, func() bool {
 		refusal = get()

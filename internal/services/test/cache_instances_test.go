@@ -29,7 +29,7 @@ const (
 // cached keeps states so long that only a drop can end them.
 func cached(change ...func(*confpb.Cache)) func(*confpb.Bootstrap) {
 	return func(c *confpb.Bootstrap) {
-		c.Cache.Ttl = durationpb.New(time.Minute)
+		c.Cache.Backend, c.Cache.Ttl = "memory", durationpb.New(time.Minute)
 		for _, f := range change {
 			f(c.GetCache())
 		}
