@@ -153,6 +153,13 @@ bench-overload: $(BIN)/speed ## Cold start, three times the peak, database resta
 bench-abuse: $(BIN)/speed ## Slow connections, huge bodies, rapid resets, a greedy user: what the others notice, into docs/benchmarks/speed-abuse.md
 	@exec $(BIN)/speed abuse -out docs/benchmarks $(BENCH)
 
+# The figures of another machine differ; allocations do not.
+MICRO := ./internal/controllers/dto ./internal/models/po ./internal/services/pagetoken ./internal/services/test ./internal/infrastructure/cache
+.PHONY: bench-micro
+bench-micro: $(BIN)/grpcurl ## Decoding, merging, booking, tokens and cache against docs/benchmarks/micro.txt (BASELINE=1 writes that anew)
+	go test -run '^$$' -bench '^Benchmark(Decode|Merge|Ledger|Token|MemoryGet50)$$' -benchmem -benchtime 200ms -count 6 $(MICRO) > $(BIN)/micro.txt || { cat $(BIN)/micro.txt; exit 1; }
+	$(if $(BASELINE),grep -v '^ok' $(BIN)/micro.txt > docs/benchmarks/micro.txt,benchstat -ignore cpu docs/benchmarks/micro.txt $(BIN)/micro.txt)
+
 .PHONY: chaos
 ROUNDS ?= 3
 chaos: ## Break the event chain and prove that nothing is lost (ROUNDS=3 SEED=0 FAULT=name; REPORT=1: all rounds, into REPORT.md)
