@@ -151,6 +151,10 @@ func mutants() []mutant {
 				{"internal/tasks/outbox/pump.go", "l.after = max(l.after, p.highest)", "l.after = 0"},
 				{"internal/tasks/outbox/pump.go", "\t\tp.letGo(p.inHand[d.ID])\n", "\t\t_ = d\n"},
 				{"internal/tasks/outbox/deliver.go", "p.acknowledged = append(p.acknowledged, po.Delivered{Lane: e.Lane, ID: e.ID})", "p.acknowledged = append(p.acknowledged, po.Delivered{Lane: e.Lane, ID: e.ID})\n\t\tp.letGo(e)"},
+				{
+					"internal/tasks/outbox/pump.go", "if err := tx.Later(func(tx *repositories.Tx) error { return tx.Deliveries.Forget(ctx, acknowledged) }); err != nil {\n\t\t\t\treturn err\n\t\t\t}",
+					"defer func() {\n\t\t\t\tif err == nil {\n\t\t\t\t\terr = tx.Deliveries.Forget(ctx, acknowledged)\n\t\t\t\t}\n\t\t\t}()",
+				},
 			},
 		},
 		{
