@@ -19,7 +19,7 @@ import (
 const (
 	plotWidth   = 8 * vg.Inch
 	plotHeight  = 5 * vg.Inch
-	legendWidth = 3 * vg.Inch
+	legendWidth = 4.5 * vg.Inch
 )
 
 // plot draws what there is to draw and returns the files' names.
