@@ -41,9 +41,9 @@ type EngagementRepository interface {
 	// Upsert applies commands of distinct registers to locked users and reports each one's effect, in order and
 	// length of cmds. A removal is a soft delete.
 	Upsert(ctx context.Context, cmds []po.FavoriteCommand, policy po.FavoritePolicy) ([]po.FavoriteChange, error)
-	// ListByUser returns one page, newest first; fewer rows than asked for only at the end.
+	// ListByUser returns active rows, newest first; fewer than asked for only at the end.
 	ListByUser(ctx context.Context, q po.FavoriteQuery) ([]po.Favorite, error)
-	// CountByUser counts what all pages of q would show.
+	// CountByUser counts what all pages of a list show.
 	CountByUser(ctx context.Context, q po.FavoriteQuery) (int64, error)
 	// BatchGet answers in order and length of ids, with zero values for what does not exist.
 	BatchGet(ctx context.Context, user models.UserID, ids []models.VideoID) ([]po.FavoriteState, error)
@@ -71,8 +71,8 @@ type WatchLogRepository interface {
 	Unjudged(ctx context.Context, limit int32) ([]WatchKey, error)
 	// BatchGet returns what is kept of a user and videos and has not expired, also below the threshold.
 	BatchGet(ctx context.Context, user models.UserID, ids []models.VideoID) (map[models.VideoID]po.WatchRecord, error)
-	// ListRecent returns one page, most recent first; fewer rows than asked for only at the end.
-	ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchEntry, error)
+	// ListRecent returns rows of the history, most recent first; fewer than asked for only at the end.
+	ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchLog, error)
 }
 
 // VideoProjectionRepository reads and writes profile.videos_projection.
@@ -82,6 +82,8 @@ type VideoProjectionRepository interface {
 	UpsertFromCatalogEvent(ctx context.Context, changes []po.VideoChange) ([]models.VideoID, error)
 	// ListByIDs returns the rows that exist.
 	ListByIDs(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.Video, error)
+	// Listed returns what lists show of videos and their counters, for every id, in one round trip.
+	Listed(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.ListedVideo, error)
 	// Facts returns what progress depends on, for every id.
 	Facts(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.VideoFacts, error)
 }

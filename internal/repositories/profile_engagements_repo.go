@@ -107,7 +107,7 @@ func (r engagementRepo) ListByUser(ctx context.Context, q po.FavoriteQuery) ([]p
 func (r engagementRepo) listAll(ctx context.Context, q po.FavoriteQuery, before po.FavoriteKey) ([]po.Favorite, error) {
 	rows, err := r.q.ListFavorites(ctx, profiledb.ListFavoritesParams{
 		UserID: uuid.UUID(q.UserID), BeforeAt: before.EngagedAt, BeforeVideoID: uuid.UUID(before.VideoID),
-		BeforeType: string(before.Type), IncludeUnavailable: q.IncludeUnavailable, PageSize: int32(q.PageSize),
+		BeforeType: string(before.Type), MaxRows: int32(q.Limit),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list favorites: %w", translate(err))
@@ -122,7 +122,7 @@ func (r engagementRepo) listAll(ctx context.Context, q po.FavoriteQuery, before 
 func (r engagementRepo) listOfType(ctx context.Context, q po.FavoriteQuery, before po.FavoriteKey) ([]po.Favorite, error) {
 	rows, err := r.q.ListFavoritesByType(ctx, profiledb.ListFavoritesByTypeParams{
 		UserID: uuid.UUID(q.UserID), EngagementType: string(q.Type), BeforeAt: before.EngagedAt,
-		BeforeVideoID: uuid.UUID(before.VideoID), IncludeUnavailable: q.IncludeUnavailable, PageSize: int32(q.PageSize),
+		BeforeVideoID: uuid.UUID(before.VideoID), MaxRows: int32(q.Limit),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list favorites of type: %w", translate(err))
@@ -136,11 +136,8 @@ func (r engagementRepo) listOfType(ctx context.Context, q po.FavoriteQuery, befo
 
 func decodeFavorite(row profiledb.ListFavoritesRow) po.Favorite {
 	return po.Favorite{
-		Type: models.FavoriteType(row.EngagementType), EngagedAt: row.EngagedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
-		ListedVideo: joinedVideo{
-			row.VideoID, row.Availability, row.UploaderID, row.Title, row.Description, row.DurationMicros, row.ThumbnailURL,
-			row.HLSMasterPlaylist, row.Status, row.VisibilityStatus, row.PublishedAt, row.Version, row.VideoUpdatedAt,
-		}.decode(joinedStats(row.LikeCount, row.BookmarkCount, row.UniqueWatchers, row.TotalWatchSeconds, row.StatsVersion, row.StatsUpdatedAt)),
+		VideoID: models.VideoID(row.VideoID), Type: models.FavoriteType(row.EngagementType),
+		EngagedAt: row.EngagedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
 	}
 }
 

@@ -14,7 +14,10 @@ import (
 	"github.com/lingo-services/profile/internal/repositories/profiledb"
 )
 
-type videoProjectionRepo struct{ q *profiledb.Queries }
+type videoProjectionRepo struct {
+	q  *profiledb.Queries
+	tx *Tx
+}
 
 func (r videoProjectionRepo) UpsertFromCatalogEvent(ctx context.Context, changes []po.VideoChange) ([]models.VideoID, error) {
 	var changed []models.VideoID
@@ -73,13 +76,38 @@ func (r videoProjectionRepo) ListByIDs(ctx context.Context, ids []models.VideoID
 	}
 	videos := make(map[models.VideoID]po.Video, len(rows))
 	for _, row := range rows {
-		listed := joinedVideo{
-			row.VideoID, row.Availability, row.UploaderID, row.Title, row.Description, row.DurationMicros, row.ThumbnailURL,
-			row.HLSMasterPlaylist, row.Status, row.VisibilityStatus, row.PublishedAt, row.Version, row.UpdatedAt,
-		}.decode(po.VideoStats{})
-		videos[listed.VideoID] = *listed.Video
+		videos[models.VideoID(row.VideoID)] = po.Video{
+			VideoID: models.VideoID(row.VideoID), UploaderID: (*models.UserID)(row.UploaderID), Title: row.Title, Description: row.Description,
+			DurationMicros: row.DurationMicros, ThumbnailURL: row.ThumbnailURL, HLSMasterPlaylist: row.HLSMasterPlaylist,
+			Status: row.Status, VisibilityStatus: row.VisibilityStatus, PublishedAt: utc(row.PublishedAt), Version: row.Version,
+			UpdatedAt: row.UpdatedAt.UTC(), Availability: models.Availability(row.Availability),
+		}
 	}
 	return videos, nil
+}
+
+func (r videoProjectionRepo) Listed(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.ListedVideo, error) {
+	var videos map[models.VideoID]po.Video
+	var stats map[models.VideoID]po.VideoStats
+	err := r.tx.Together(ctx, func(tx *Tx) (err error) {
+		videos, err = tx.Videos.ListByIDs(ctx, ids)
+		return err
+	}, func(tx *Tx) (err error) {
+		stats, err = tx.VideoStats.BatchGet(ctx, ids)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	listed := make(map[models.VideoID]po.ListedVideo, len(ids))
+	for _, id := range ids {
+		l := po.ListedVideo{Availability: models.Unknown, Stats: stats[id]}
+		if video, known := videos[id]; known {
+			l.Availability, l.Video = video.Availability, &video
+		}
+		listed[id] = l
+	}
+	return listed, nil
 }
 
 func (r videoProjectionRepo) Facts(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.VideoFacts, error) {
@@ -94,39 +122,6 @@ func (r videoProjectionRepo) Facts(ctx context.Context, ids []models.VideoID) (m
 		}
 	}
 	return facts, nil
-}
-
-// joinedVideo is the projection's part of a joined row; version is 0 when there was no projection row.
-type joinedVideo struct {
-	videoID           uuid.UUID
-	availability      string
-	uploaderID        *uuid.UUID
-	title             *string
-	description       *string
-	durationMicros    *int64
-	thumbnailURL      *string
-	hlsMasterPlaylist *string
-	status            *string
-	visibilityStatus  *string
-	publishedAt       *time.Time
-	version           int64
-	updatedAt         time.Time
-}
-
-func (j joinedVideo) decode(stats po.VideoStats) po.ListedVideo {
-	listed := po.ListedVideo{
-		VideoID: models.VideoID(j.videoID), Availability: models.Availability(j.availability), Stats: stats,
-	}
-	if j.version == 0 {
-		return listed
-	}
-	listed.Video = &po.Video{
-		VideoID: listed.VideoID, UploaderID: (*models.UserID)(j.uploaderID), Title: j.title, Description: j.description,
-		DurationMicros: j.durationMicros, ThumbnailURL: j.thumbnailURL, HLSMasterPlaylist: j.hlsMasterPlaylist,
-		Status: j.status, VisibilityStatus: j.visibilityStatus, PublishedAt: utc(j.publishedAt), Version: j.version,
-		UpdatedAt: j.updatedAt.UTC(), Availability: listed.Availability,
-	}
-	return listed
 }
 
 func utc(t *time.Time) *time.Time {

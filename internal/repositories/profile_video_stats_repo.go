@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -87,12 +86,5 @@ func decodeStats(row profiledb.ProfileVideoStat) po.VideoStats {
 	return po.VideoStats{
 		LikeCount: row.LikeCount, BookmarkCount: row.BookmarkCount, UniqueWatchers: row.UniqueWatchers,
 		TotalWatchSeconds: row.TotalWatchSeconds, Version: row.StatsVersion, UpdatedAt: row.UpdatedAt.UTC(),
-	}
-}
-
-// joinedStats decodes counters of a LEFT JOIN; zeros when the video has none.
-func joinedStats(likes, bookmarks, watchers, seconds, version int64, updatedAt time.Time) po.VideoStats {
-	return po.VideoStats{
-		LikeCount: likes, BookmarkCount: bookmarks, UniqueWatchers: watchers, TotalWatchSeconds: seconds, Version: version, UpdatedAt: updatedAt.UTC(),
 	}
 }

@@ -134,7 +134,7 @@ func (r watchLogRepo) BatchGet(ctx context.Context, user models.UserID, ids []mo
 	return records, nil
 }
 
-func (r watchLogRepo) ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchEntry, error) {
+func (r watchLogRepo) ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchLog, error) {
 	before := po.WatchKey{LastWatchedAt: endOfTime, VideoID: models.VideoID(greatestID)}
 	if q.Before != nil {
 		before = *q.Before
@@ -142,23 +142,16 @@ func (r watchLogRepo) ListRecent(ctx context.Context, q po.WatchQuery) ([]po.Wat
 	rows, err := r.q.ListWatchHistory(ctx, profiledb.ListWatchHistoryParams{
 		UserID: uuid.UUID(q.UserID), BeforeAt: before.LastWatchedAt, BeforeVideoID: uuid.UUID(before.VideoID),
 		WatchedAfter: orZero(q.WatchedAfter), WatchedBefore: or(q.WatchedBefore, endOfTime),
-		Completion: string(q.Completion), IncludeUnavailable: q.IncludeUnavailable, PageSize: int32(q.PageSize),
+		Completion: string(q.Completion), MaxRows: int32(q.Limit),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list watch history: %w", translate(err))
 	}
-	entries := make([]po.WatchEntry, len(rows))
+	logs := make([]po.WatchLog, len(rows))
 	for i, row := range rows {
-		entries[i] = po.WatchEntry{
-			Log: decodeWatchLog(row.ProfileWatchLog),
-			ListedVideo: joinedVideo{
-				row.ProfileWatchLog.VideoID, row.Availability, row.UploaderID, row.Title, row.Description, row.DurationMicros,
-				row.ThumbnailURL, row.HLSMasterPlaylist, row.Status, row.VisibilityStatus, row.PublishedAt, row.Version,
-				row.VideoUpdatedAt,
-			}.decode(joinedStats(row.LikeCount, row.BookmarkCount, row.UniqueWatchers, row.TotalWatchSeconds, row.StatsVersion, row.StatsUpdatedAt)),
-		}
+		logs[i] = decodeWatchLog(row)
 	}
-	return entries, nil
+	return logs, nil
 }
 
 func decodeWatchLog(row profiledb.ProfileWatchLog) po.WatchLog {

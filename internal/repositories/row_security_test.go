@@ -69,17 +69,18 @@ func viewOfUser(u models.UserID) func(context.Context, *repositories.Tx) ([]any,
 				err = failed
 			}
 		}
-		q := po.FavoriteQuery{UserID: u, PageSize: 10}
+		q := po.FavoriteQuery{UserID: u, Limit: 10}
 		asked := question(record())
 		asked.UserID = u
 		note(tx.Profiles.BatchGet(ctx, []models.UserID{u}))
 		note(tx.Engagements.ListByUser(ctx, q))
 		note(tx.Engagements.CountByUser(ctx, q))
 		note(tx.Engagements.BatchGet(ctx, u, []models.VideoID{video(1), video(2), video(3)}))
-		note(tx.WatchLogs.ListRecent(ctx, po.WatchQuery{UserID: u, PageSize: 10}))
+		note(tx.WatchLogs.ListRecent(ctx, po.WatchQuery{UserID: u, Limit: 10}))
 		note(tx.WatchLogs.BatchGet(ctx, u, []models.VideoID{video(1), video(2)}))
 		note(tx.VideoStats.BatchGet(ctx, []models.VideoID{video(1), video(2)}))
 		note(tx.Videos.ListByIDs(ctx, []models.VideoID{video(1)}))
+		note(tx.Videos.Listed(ctx, []models.VideoID{video(1)}))
 		note(tx.Idempotency.Get(ctx, []po.IdempotencyRecord{asked}))
 		return answers, err
 	}
@@ -125,10 +126,10 @@ func TestS94_CallsForAnotherUserFindNothing(t *testing.T) {
 	session(t, s)
 	before := s.DB.RowCounts(t)
 	err := s.Read(t.Context(), models.UserActor(user(2)), func(ctx context.Context, tx *repositories.Tx) error {
-		list, err := tx.Engagements.ListByUser(ctx, po.FavoriteQuery{UserID: user(1), IncludeUnavailable: true, PageSize: 10})
+		list, err := tx.Engagements.ListByUser(ctx, po.FavoriteQuery{UserID: user(1), IncludeUnavailable: true, Limit: 10})
 		require.NoError(t, err)
 		require.Empty(t, list)
-		history, err := tx.WatchLogs.ListRecent(ctx, po.WatchQuery{UserID: user(1), IncludeUnavailable: true, PageSize: 10})
+		history, err := tx.WatchLogs.ListRecent(ctx, po.WatchQuery{UserID: user(1), Limit: 10})
 		require.NoError(t, err)
 		require.Empty(t, history)
 		profiles, err := tx.Profiles.BatchGet(ctx, []models.UserID{user(1)})

@@ -290,7 +290,6 @@ func newTx(db profiledb.DBTX, p *pipe, wrote *bool) *Tx {
 		Profiles:    profileRepo{q},
 		UserStats:   userStatsRepo{q},
 		WatchLogs:   watchLogRepo{q},
-		Videos:      videoProjectionRepo{q},
 		VideoStats:  videoStatsRepo{q},
 		Outbox:      outboxRepo{q, wrote},
 		Deliveries:  deliveryRepo{q},
@@ -302,7 +301,7 @@ func newTx(db profiledb.DBTX, p *pipe, wrote *bool) *Tx {
 		pipe:        p,
 		wrote:       wrote,
 	}
-	t.Engagements = engagementRepo{q, t}
+	t.Engagements, t.Videos = engagementRepo{q, t}, videoProjectionRepo{q, t}
 	return t
 }
 

@@ -41,12 +41,18 @@ type engagementService struct {
 	policy   po.FavoritePolicy
 	// favorites answers BatchQuery and is told what changed.
 	favorites *Favorites
+	videos    *ListedVideos
 	writer    writer[FavoriteCommand, vo.FavoriteOutcome]
 }
 
 // NewEngagementService serves likes and bookmarks from store.
-func NewEngagementService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, favorites *Favorites, opts Options) EngagementService {
-	s := &engagementService{favorites: favorites, store: store, tokens: tokens, observer: observer, newID: newID, opts: opts, policy: favoritePolicy(opts.VideoPolicy)}
+func NewEngagementService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, favorites *Favorites,
+	videos *ListedVideos, opts Options,
+) EngagementService {
+	s := &engagementService{
+		favorites: favorites, videos: videos, store: store, tokens: tokens, observer: observer, newID: newID, opts: opts,
+		policy: favoritePolicy(opts.VideoPolicy),
+	}
 	s.writer = newWriter(writer[FavoriteCommand, vo.FavoriteOutcome]{
 		store: store, retention: opts.IdempotencyRetention,
 		scope: func(c command[FavoriteCommand]) (string, uuid.UUID) {
@@ -285,13 +291,25 @@ func (s *engagementService) List(ctx context.Context, call models.Call, q Favori
 	if err != nil {
 		return page, err
 	}
-	query := po.FavoriteQuery{UserID: call.Subject, Type: q.Type, IncludeUnavailable: q.IncludeUnavailable, PageSize: q.Page.size() + 1}
+	query := po.FavoriteQuery{UserID: call.Subject, Type: q.Type, IncludeUnavailable: q.IncludeUnavailable}
 	if key != nil {
 		query.Before = &po.FavoriteKey{EngagedAt: key.At, VideoID: key.VideoID, Type: typeOf(key.Kind)}
 	}
 	err = s.store.Read(ctx, call.Actor, func(ctx context.Context, tx *repositories.Tx) error {
 		page = vo.Page[vo.Favorite]{}
-		rows, err := tx.Engagements.ListByUser(ctx, query)
+		rows, err := listing[po.Favorite, vo.Favorite]{
+			videos: s.videos, call: call, everything: q.IncludeUnavailable,
+			next: func(last *po.Favorite, limit int) ([]po.Favorite, error) {
+				below := query
+				if below.Limit = limit; last != nil {
+					key := last.Key()
+					below.Before = &key
+				}
+				return tx.Engagements.ListByUser(ctx, below)
+			},
+			video: func(row po.Favorite) models.VideoID { return row.VideoID },
+			entry: func(row po.Favorite, video *vo.ListedVideo) vo.Favorite { return vo.Favorite{Favorite: row, ListedVideo: video} },
+		}.first(ctx, tx, q.Page.size()+1)
 		if err != nil {
 			return err
 		}

@@ -56,28 +56,41 @@ type FavoriteRead struct {
 	Lease   Lease
 }
 
-// StatsCache holds counters of videos for at most 5 s (S90); nobody drops them. Of two snapshots the newer one
+// ByVideo holds something of videos for some seconds (S90); nobody drops it. Of two snapshots the newer one
 // stays (S78). Safe for concurrent use.
-type StatsCache interface {
-	// Get answers in order and length of videos.
-	Get(videos []models.VideoID) []CachedStats
+type ByVideo[V any] interface {
+	// Get answers in order and length of videos. What is found with a lease will soon be too old: whoever gets it is the
+	// only one who is asked to read it again.
+	Get(videos []models.VideoID) []Cached[V]
 	// Fill stores what was read under a lease.
-	Fill(read []StatsRead)
+	Fill(read []Read[V])
 }
 
-// CachedStats is CachedFavorite for counters.
-type CachedStats struct {
-	Stats vo.VideoStats
+// StatsCache holds counters for at most 5 s.
+type StatsCache interface{ ByVideo[vo.VideoStats] }
+
+// ListedCache holds what lists show for at most 5 s. The values are shared and never change.
+type ListedCache interface{ ByVideo[*vo.ListedVideo] }
+
+// Cached is what a ByVideo knows of one video.
+type Cached[V any] struct {
+	Value V
 	Found bool
 	Lease Lease
 }
 
-// StatsRead is FavoriteRead for counters.
-type StatsRead struct {
+// Read is a value read under a lease.
+type Read[V any] struct {
 	VideoID models.VideoID
-	Stats   vo.VideoStats
+	Value   V
 	Lease   Lease
 }
+
+// CachedStats is what a StatsCache knows of one video.
+type CachedStats = Cached[vo.VideoStats]
+
+// StatsRead are counters read under a lease.
+type StatsRead = Read[vo.VideoStats]
 
 // CacheName tells the caches apart in CacheObserver.
 type CacheName string
@@ -86,6 +99,7 @@ type CacheName string
 const (
 	FavoriteCacheName CacheName = "favorite"
 	StatsCacheName    CacheName = "stats"
+	ListedCacheName   CacheName = "listed"
 )
 
 // CacheObserver counts how keys were answered. Implementations do not block.

@@ -18,14 +18,24 @@ type Favorites struct {
 	stats    StatsCache
 	observer CacheObserver
 	board    board
+	renewal  *renewal[vo.VideoStats]
 }
 
 // NewFavorites reads from store what the caches do not have.
 func NewFavorites(store Store, cache Cache, stats StatsCache, observer CacheObserver) *Favorites {
-	return &Favorites{
+	f := &Favorites{
 		store: store, cache: cache, stats: stats, observer: observer,
 		board: board{states: map[stateFlight]*trip{}, stats: map[statsFlight]*trip{}},
 	}
+	f.renewal = newRenewal(stats, func(ctx context.Context, ids []models.VideoID) ([]vo.VideoStats, error) {
+		read, err := f.readStats(ctx, models.Call{Actor: models.ServiceActor}, ids)
+		stats := make([]vo.VideoStats, len(ids))
+		for i, id := range ids {
+			stats[i] = read[id]
+		}
+		return stats, err
+	})
+	return f
 }
 
 // Dropped is told of changed keys after their transaction, whatever its end: an error may hide a commit, and
@@ -54,10 +64,11 @@ func (f *Favorites) BatchGet(ctx context.Context, call models.Call, ids []models
 		}
 		if stats[i].Found {
 			statsFound++
-			states[i].Stats = stats[i].Stats
+			states[i].Stats = stats[i].Value
 		}
 		states[i].VideoID = ids[i]
 	}
+	f.renewal.add(ids, stats)
 	f.observer.CacheUsed(FavoriteCacheName, marksFound, len(ids)-marksFound)
 	f.observer.CacheUsed(StatsCacheName, statsFound, len(ids)-statsFound)
 	if marksFound == len(ids) && statsFound == len(ids) {
@@ -86,9 +97,10 @@ func (f *Favorites) BatchGetStats(ctx context.Context, ids []models.VideoID) ([]
 		marks[i].Found = true // nobody's are asked for
 		if stats[i].Found {
 			found++
-			out[i] = stats[i].Stats
+			out[i] = stats[i].Value
 		}
 	}
+	f.renewal.add(ids, stats)
 	f.observer.CacheUsed(StatsCacheName, found, len(ids)-found)
 	if found == len(ids) {
 		return out, nil
@@ -179,7 +191,7 @@ func (f *Favorites) fill(ctx context.Context, user models.UserID, t *trip) {
 			marks = append(marks, FavoriteRead{a.videoID, FavoriteMarks{state.LikedAt, state.BookmarkedAt}, a.marks})
 		}
 		if a.stats.Version != 0 {
-			stats = append(stats, StatsRead{a.videoID, state.Stats, a.stats})
+			stats = append(stats, StatsRead{VideoID: a.videoID, Value: state.Stats, Lease: a.stats})
 		}
 	}
 	if len(marks) > 0 {

@@ -1,8 +1,13 @@
 package services
 
 import (
+	"context"
 	"fmt"
 	"strings"
+
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/vo"
+	"github.com/lingo-services/profile/internal/repositories"
 )
 
 // cut keeps the first size of size+1 rows read; when there was one more, token continues below the last
@@ -13,6 +18,57 @@ func cut[T any](rows []T, size int, token func(last T) string) (kept []T, next s
 	}
 	rows = rows[:size]
 	return rows, token(rows[size-1])
+}
+
+const (
+	// spareShare: one row in so many more than a page needs is read, for those that are hidden.
+	spareShare = 8
+	// scanGrowth and maxScan: where many rows are hidden more are read at a time, and never more than that.
+	scanGrowth, maxScan = 8, 1000
+)
+
+// listing is one user's list: rows, of which those show whose videos the user may see (S51).
+type listing[R, E any] struct {
+	videos *ListedVideos
+	call   models.Call
+	// everything: nothing is hidden.
+	everything bool
+	// next reads up to limit rows below last, which is nil for the first ones.
+	next  func(last *R, limit int) ([]R, error)
+	video func(row R) models.VideoID
+	entry func(row R, video *vo.ListedVideo) E
+}
+
+// first reads rows until size of them show, or there are no more.
+func (l listing[R, E]) first(ctx context.Context, tx *repositories.Tx, size int) (entries []E, err error) {
+	var last *R
+	for limit := size + size/spareShare; ; limit = min(scanGrowth*limit, maxScan) {
+		rows, err := l.next(last, limit)
+		if err != nil {
+			return nil, err
+		}
+		if entries, err = l.show(ctx, tx, rows, entries); err != nil {
+			return nil, err
+		}
+		if len(entries) >= size || len(rows) < limit {
+			return entries[:min(size, len(entries))], nil
+		}
+		last = &rows[len(rows)-1]
+	}
+}
+
+func (l listing[R, E]) show(ctx context.Context, tx *repositories.Tx, rows []R, entries []E) ([]E, error) {
+	ids := make([]models.VideoID, len(rows))
+	for i, row := range rows {
+		ids[i] = l.video(row)
+	}
+	videos, err := l.videos.get(ctx, tx, l.call, ids)
+	for i, video := range videos {
+		if l.everything || video.ShownTo(l.call.Subject) {
+			entries = append(entries, l.entry(rows[i], video))
+		}
+	}
+	return entries, err
 }
 
 // filterText spells filter values one way, for the scope of a page token.

@@ -20,12 +20,13 @@ type watchHistoryService struct {
 	observer Observer
 	newID    NewID
 	opts     Options
+	videos   *ListedVideos
 	writer   writer[ProgressReport, vo.WatchOutcome]
 }
 
 // NewWatchHistoryService serves watch progress from store.
-func NewWatchHistoryService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, opts Options) WatchHistoryService {
-	s := &watchHistoryService{store: store, tokens: tokens, observer: observer, newID: newID, opts: opts}
+func NewWatchHistoryService(store Store, tokens *pagetoken.Codec, observer Observer, newID NewID, videos *ListedVideos, opts Options) WatchHistoryService {
+	s := &watchHistoryService{store: store, tokens: tokens, observer: observer, newID: newID, videos: videos, opts: opts}
 	s.writer = newWriter(writer[ProgressReport, vo.WatchOutcome]{
 		store: store, retention: opts.IdempotencyRetention,
 		scope: func(c command[ProgressReport]) (string, uuid.UUID) {
@@ -294,15 +295,26 @@ func (s *watchHistoryService) List(ctx context.Context, call models.Call, q Watc
 	}
 	query := po.WatchQuery{
 		UserID: call.Subject, Completion: q.Completion, WatchedAfter: q.WatchedAfter, WatchedBefore: q.WatchedBefore,
-		IncludeUnavailable: q.IncludeUnavailable, PageSize: q.Page.size() + 1,
 	}
 	if key != nil {
 		query.Before = &po.WatchKey{LastWatchedAt: key.At, VideoID: key.VideoID}
 	}
 	err = s.store.Read(ctx, call.Actor, func(ctx context.Context, tx *repositories.Tx) error {
-		rows, err := tx.WatchLogs.ListRecent(ctx, query)
+		rows, err := listing[po.WatchLog, vo.WatchEntry]{
+			videos: s.videos, call: call, everything: q.IncludeUnavailable,
+			next: func(last *po.WatchLog, limit int) ([]po.WatchLog, error) {
+				below := query
+				if below.Limit = limit; last != nil {
+					key := last.Key()
+					below.Before = &key
+				}
+				return tx.WatchLogs.ListRecent(ctx, below)
+			},
+			video: func(row po.WatchLog) models.VideoID { return row.VideoID },
+			entry: func(row po.WatchLog, video *vo.ListedVideo) vo.WatchEntry { return vo.WatchEntry{Log: row, ListedVideo: video} },
+		}.first(ctx, tx, q.Page.size()+1)
 		page.Items, page.NextToken = cut(rows, q.Page.size(), func(last vo.WatchEntry) string {
-			return s.tokens.Encode(scope, pagetoken.Key{At: last.Log.LastWatchedAt, VideoID: last.VideoID})
+			return s.tokens.Encode(scope, pagetoken.Key{At: last.Log.LastWatchedAt, VideoID: last.Log.VideoID})
 		})
 		return err
 	})

@@ -88,77 +88,42 @@ SELECT e.video_id, e.engagement_type, e.engaged_at, (e.deleted_at IS NULL)::bool
 FROM profile.engagements e
 WHERE e.user_id = @user_id AND e.video_id = ANY (@video_ids::uuid[]) AND e.engagement_type = ANY (ARRAY['bookmark', 'like']);
 
--- One page below a key: of the newest of each kind, the newest. Where the projection has no row, version is 0. Each video is
--- looked up by its key and nothing else.
+-- Active rows of both kinds below a key: of the newest of each kind, the newest. Nothing is asked of their videos.
 -- name: ListFavorites :many
-SELECT f.video_id, f.engagement_type, f.engaged_at, f.updated_at, f.availability::text AS availability,
-       f.uploader_id, f.title, f.description, f.duration_micros, f.thumbnail_url, f.hls_master_playlist,
-       f.status, f.visibility_status, f.published_at, f.version, f.video_updated_at,
-       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
-       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
-       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
-FROM (
-    (SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
-            coalesce(v.availability, 'unknown') AS availability,
-            v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-            v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
-            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at
-     FROM profile.engagements e
-     LEFT JOIN LATERAL (SELECT * FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
-     WHERE e.user_id = @user_id
-       AND e.engagement_type = 'like'
-       AND e.deleted_at IS NULL
-       AND (e.engaged_at, e.video_id) <= (@before_at::timestamptz, @before_video_id::uuid)
-       AND (e.engaged_at, e.video_id, e.engagement_type) < (@before_at::timestamptz, @before_video_id::uuid, @before_type::text)
-       AND (v.video_id IS NULL OR v.availability = 'available' OR @include_unavailable::bool
-            OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = @user_id))
-     ORDER BY e.engaged_at DESC, e.video_id DESC
-     LIMIT @page_size::int)
-    UNION ALL
-    (SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
-            coalesce(v.availability, 'unknown') AS availability,
-            v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-            v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
-            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at
-     FROM profile.engagements e
-     LEFT JOIN LATERAL (SELECT * FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
-     WHERE e.user_id = @user_id
-       AND e.engagement_type = 'bookmark'
-       AND e.deleted_at IS NULL
-       AND (e.engaged_at, e.video_id) <= (@before_at::timestamptz, @before_video_id::uuid)
-       AND (e.engaged_at, e.video_id, e.engagement_type) < (@before_at::timestamptz, @before_video_id::uuid, @before_type::text)
-       AND (v.video_id IS NULL OR v.availability = 'available' OR @include_unavailable::bool
-            OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = @user_id))
-     ORDER BY e.engaged_at DESC, e.video_id DESC
-     LIMIT @page_size::int)
-    ORDER BY engaged_at DESC, video_id DESC, engagement_type DESC
-    LIMIT @page_size::int) f
-LEFT JOIN LATERAL (SELECT * FROM profile.video_stats t WHERE t.video_id = f.video_id LIMIT 1) s ON true
-ORDER BY f.engaged_at DESC, f.video_id DESC, f.engagement_type DESC;
+(SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
+ FROM profile.engagements e
+ WHERE e.user_id = @user_id
+   AND e.engagement_type = 'like'
+   AND e.deleted_at IS NULL
+   AND (e.engaged_at, e.video_id) <= (@before_at::timestamptz, @before_video_id::uuid)
+   AND (e.engaged_at, e.video_id, e.engagement_type) < (@before_at::timestamptz, @before_video_id::uuid, @before_type::text)
+ ORDER BY e.engaged_at DESC, e.video_id DESC
+ LIMIT @max_rows::int)
+UNION ALL
+(SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
+ FROM profile.engagements e
+ WHERE e.user_id = @user_id
+   AND e.engagement_type = 'bookmark'
+   AND e.deleted_at IS NULL
+   AND (e.engaged_at, e.video_id) <= (@before_at::timestamptz, @before_video_id::uuid)
+   AND (e.engaged_at, e.video_id, e.engagement_type) < (@before_at::timestamptz, @before_video_id::uuid, @before_type::text)
+ ORDER BY e.engaged_at DESC, e.video_id DESC
+ LIMIT @max_rows::int)
+ORDER BY engaged_at DESC, video_id DESC, engagement_type DESC
+LIMIT @max_rows::int;
 
 -- As ListFavorites, of one type.
 -- name: ListFavoritesByType :many
-SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
-       coalesce(v.availability, 'unknown')::text AS availability,
-       v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-       v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
-            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at,
-       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
-       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
-       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
+SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
 FROM profile.engagements e
-LEFT JOIN LATERAL (SELECT * FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
-LEFT JOIN LATERAL (SELECT * FROM profile.video_stats t WHERE t.video_id = e.video_id LIMIT 1) s ON true
 WHERE e.user_id = @user_id
   AND e.engagement_type = @engagement_type
   AND e.deleted_at IS NULL
   AND (e.engaged_at, e.video_id) < (@before_at::timestamptz, @before_video_id::uuid)
-  AND (v.video_id IS NULL OR v.availability = 'available' OR @include_unavailable::bool
-       OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = @user_id))
 ORDER BY e.engaged_at DESC, e.video_id DESC
-LIMIT @page_size::int;
+LIMIT @max_rows::int;
 
--- Rows the two lists above would show in all their pages. An empty type counts both.
+-- Rows that all pages of a list show. An empty type counts both kinds.
 -- name: CountFavorites :one
 SELECT count(*)
 FROM profile.engagements e

@@ -80,20 +80,11 @@ FROM profile.watch_logs w
 LEFT JOIN LATERAL (SELECT p.duration_micros FROM profile.videos_projection p WHERE p.video_id = w.video_id LIMIT 1) v ON true
 WHERE w.user_id = @user_id AND w.video_id = ANY (@video_ids::uuid[]);
 
--- One page below a key, of what is in the history and has not expired. Bounds: last_watched_at in
--- [watched_after, watched_before); completion is empty, completed or in_progress.
+-- Rows below a key that are in the history and have not expired; nothing is asked of their videos. Bounds: last_watched_at
+-- in [watched_after, watched_before); completion is empty, completed or in_progress.
 -- name: ListWatchHistory :many
-SELECT sqlc.embed(w),
-       coalesce(v.availability, 'unknown')::text AS availability,
-       v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-       v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
-       coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at,
-       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
-       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
-       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
+SELECT w.*
 FROM profile.watch_logs w
-LEFT JOIN LATERAL (SELECT * FROM profile.videos_projection p WHERE p.video_id = w.video_id LIMIT 1) v ON true
-LEFT JOIN LATERAL (SELECT * FROM profile.video_stats t WHERE t.video_id = w.video_id LIMIT 1) s ON true
 WHERE w.user_id = @user_id
   AND w.qualified_at IS NOT NULL
   AND w.expires_at > (SELECT profile.clock_now())
@@ -101,7 +92,5 @@ WHERE w.user_id = @user_id
   AND w.last_watched_at >= @watched_after::timestamptz
   AND w.last_watched_at < @watched_before::timestamptz
   AND (@completion::text = '' OR (w.completed_at IS NOT NULL) = (@completion = 'completed'))
-  AND (v.video_id IS NULL OR v.availability = 'available' OR @include_unavailable::bool
-       OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = @user_id))
 ORDER BY w.last_watched_at DESC, w.video_id DESC
-LIMIT @page_size::int;
+LIMIT @max_rows::int;

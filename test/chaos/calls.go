@@ -36,8 +36,8 @@ func newCalls(w *world, rng *rand.Rand) (*calls, error) {
 		return id
 	}
 	c := &calls{
-		engagements: services.NewEngagementService(w.store, tokens, unobserved{}, newID, cache.Uncached(w.store), config.ServiceOptions(conf)),
-		watch:       services.NewWatchHistoryService(w.store, tokens, unobserved{}, newID, config.ServiceOptions(conf)),
+		engagements: services.NewEngagementService(w.store, tokens, unobserved{}, newID, cache.Uncached(w.store), cache.UncachedVideos(w.store), config.ServiceOptions(conf)),
+		watch:       services.NewWatchHistoryService(w.store, tokens, unobserved{}, newID, cache.UncachedVideos(w.store), config.ServiceOptions(conf)),
 	}
 	for range 5 {
 		c.videos = append(c.videos, models.VideoID(randomUUID(rng)))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/wire"
 
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
@@ -22,6 +23,7 @@ import (
 func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*servers.App, func(), error) {
 	panic(wire.Build(
 		config.ProviderSet, config.MaintenanceProviderSet, postgres.ProviderSet, services.ProviderSet, cataloginbox.ProviderSet,
+		cache.UncachedVideos,
 		maintenance.NewRunner, observability.NewMetrics, observability.NewMaintenanceMetrics, servers.TaskProviderSet,
 		wire.Bind(new(maintenance.Store), new(*repositories.Store)),
 		wire.Bind(new(maintenance.Inbox), new(services.CatalogInboxService)),

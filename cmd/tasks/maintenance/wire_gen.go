@@ -9,6 +9,7 @@ package main
 import (
 	"context"
 	"github.com/lingo-services/profile/internal/clients/catalog"
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/infrastructure/config"
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/observability"
@@ -51,8 +52,9 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	}
 	metrics := observability.NewMetrics()
 	newID := services.NewEventID()
+	listedVideos := cache.UncachedVideos(store)
 	servicesOptions := config.ServiceOptions(conf)
-	watchHistoryService := services.NewWatchHistoryService(store, codec, metrics, newID, servicesOptions)
+	watchHistoryService := services.NewWatchHistoryService(store, codec, metrics, newID, listedVideos, servicesOptions)
 	maintenanceMetrics := observability.NewMaintenanceMetrics(metrics)
 	runner := maintenance.NewRunner(options, store, catalogInboxService, watchHistoryService, maintenanceMetrics, log)
 	server := health.NewServer()

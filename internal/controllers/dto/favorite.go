@@ -88,7 +88,7 @@ func ListFavoritesResponse(owner models.UserID, page vo.Page[vo.Favorite]) *prof
 		case models.Bookmark:
 			item.State.HasBookmarked, item.State.BookmarkedAt = true, engagedAt
 		}
-		if !isPlaceholder(owner, f.ListedVideo) {
+		if f.ShownTo(owner) { // otherwise only that an entry is there (S51)
 			item.Video, item.Stats = videoMetadata(f.Video), vo.Stats(f.Stats)
 		}
 		resp.Favorites = append(resp.Favorites, item)
@@ -105,19 +105,6 @@ func favoriteState(s vo.FavoriteState) *profilev1.FavoriteState {
 		state.BookmarkedAt = timestamppb.New(*s.BookmarkedAt)
 	}
 	return state
-}
-
-// isPlaceholder reports whether the owner of a list may see only that an entry is there (S51).
-func isPlaceholder(owner models.UserID, v vo.ListedVideo) bool {
-	switch v.Availability {
-	case models.Available, models.Unknown:
-		return false
-	case models.Private, models.NotReady:
-		return v.Video == nil || v.Video.UploaderID == nil || *v.Video.UploaderID != owner
-	case models.Deleted:
-		return true
-	}
-	return true
 }
 
 func availability(a models.Availability) profilev1.Availability {

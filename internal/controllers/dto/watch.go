@@ -105,9 +105,9 @@ func ListWatchHistoryResponse(owner models.UserID, page vo.Page[vo.WatchEntry]) 
 			duration = deref(e.Video.DurationMicros)
 		}
 		item := &profilev1.WatchHistoryEntry{
-			VideoId: e.VideoID.String(), Availability: availability(e.Availability), Progress: vo.WatchProgress(e.Log, duration),
+			VideoId: e.Log.VideoID.String(), Availability: availability(e.Availability), Progress: vo.WatchProgress(e.Log, duration),
 		}
-		if !isPlaceholder(owner, e.ListedVideo) {
+		if e.ShownTo(owner) { // otherwise only that an entry is there (S51)
 			item.Video, item.Stats = videoMetadata(e.Video), vo.Stats(e.Stats)
 		}
 		resp.Items = append(resp.Items, item)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/vo"
 	"github.com/lingo-services/profile/internal/services"
 	"github.com/lingo-services/profile/test/testkit/redistest"
 )
@@ -166,8 +167,9 @@ func TestS90_OffFindsAndSharesNothing(t *testing.T) {
 	fill(cache.Off{}, user, video, marked(1), services.Lease{Version: 1})
 	drop(cache.Off{}, user, video)
 	require.False(t, get(t, cache.Off{}, user, video).Found)
-	cache.StatsOff{}.Fill([]services.StatsRead{{VideoID: video, Lease: services.Lease{Version: 1}}})
-	require.Equal(t, []services.CachedStats{{}}, cache.StatsOff{}.Get([]models.VideoID{video}))
+	stats := cache.ByVideoOff[vo.VideoStats]{}
+	stats.Fill([]services.StatsRead{{VideoID: video, Lease: services.Lease{Version: 1}}})
+	require.Equal(t, []services.CachedStats{{}}, stats.Get([]models.VideoID{video}))
 }
 
 // A row of a database, readers that are anywhere between asking the cache and filling it, and writers that are

@@ -11,11 +11,12 @@ import (
 	"github.com/lingo-services/profile/internal/infrastructure/config/confpb"
 	"github.com/lingo-services/profile/internal/infrastructure/postgres"
 	"github.com/lingo-services/profile/internal/infrastructure/redislink"
+	"github.com/lingo-services/profile/internal/models/vo"
 	"github.com/lingo-services/profile/internal/services"
 )
 
-// ProviderSet provides the configured caches.
-var ProviderSet = wire.NewSet(New, NewStatsCache)
+// ProviderSet provides the configured caches, and the videos of lists, which programs without a cache read UncachedVideos.
+var ProviderSet = wire.NewSet(New, NewStatsCache, NewListedCache, services.NewListedVideos)
 
 // Observer is told what happens inside the caches.
 type Observer interface {
@@ -52,11 +53,21 @@ func New(conf *confpb.Bootstrap, pool *pgxpool.Pool, log *slog.Logger, observer 
 // NewStatsCache is the configured cache of counters: in memory, also beside Redis.
 func NewStatsCache(conf *confpb.Cache, observer Observer) services.StatsCache {
 	if conf.GetBackend() == "off" {
-		return StatsOff{}
+		return ByVideoOff[vo.VideoStats]{}
 	}
 	stats := NewStats(int(conf.GetStatsSize()), conf.GetStatsTtl().AsDuration(), time.Now)
 	observer.CacheHolds(services.StatsCacheName, stats.Len)
 	return stats
+}
+
+// NewListedCache is the configured cache of what lists show: in memory, also beside Redis.
+func NewListedCache(conf *confpb.Cache, observer Observer) services.ListedCache {
+	if conf.GetBackend() == "off" {
+		return ByVideoOff[*vo.ListedVideo]{}
+	}
+	listed := NewListed(int(conf.GetListedSize()), conf.GetStatsTtl().AsDuration(), time.Now)
+	observer.CacheHolds(services.ListedCacheName, listed.Len)
+	return listed
 }
 
 // Announcer tells other instances which keys changed. It does not block.

@@ -27,8 +27,13 @@ type lru[K comparable, V any] struct {
 	seed   maphash.Seed
 	ttl    time.Duration
 	now    func() time.Duration
+	// renew is the part of its life after which an entry that is used is to be read again.
+	renew  float64
 	shards []shard[K, V]
 }
+
+// never is for entries that whoever changes them drops.
+const never = 1
 
 type shard[K comparable, V any] struct {
 	mu      sync.Mutex
@@ -41,17 +46,19 @@ type shard[K comparable, V any] struct {
 type entry[V any] struct {
 	value V
 	until time.Duration
+	// due is when to ask for it again; whoever is asked first is asked alone.
+	due time.Duration
 }
 
 // newLRU holds about size entries, at least one per shard.
-func newLRU[K comparable, V any](size int, ttl time.Duration, now func() time.Time) *lru[K, V] {
+func newLRU[K comparable, V any](size int, ttl time.Duration, now func() time.Time, renew float64) *lru[K, V] {
 	count := 1
 	for count < maxShards && count*2*minShard <= size {
 		count *= 2
 	}
 	start := now()
 	c := &lru[K, V]{
-		seed: maphash.MakeSeed(), ttl: ttl, shards: make([]shard[K, V], count),
+		seed: maphash.MakeSeed(), ttl: ttl, renew: renew, shards: make([]shard[K, V], count),
 		now: func() time.Duration { return now().Sub(start) }, // monotonic when the clock is the process's own
 	}
 	for i := range c.shards {
@@ -71,15 +78,21 @@ func (c *lru[K, V]) place(key K) (s *shard[K, V], version *uint64) {
 	return s, &s.versions[hash>>32%stripes]
 }
 
-// get returns the value, or the lease to fill it with.
-func (c *lru[K, V]) get(key K, now time.Duration) (value V, lease services.Lease) {
+// get returns the value when there is one, and a lease to fill it with when there is none or it is due.
+func (c *lru[K, V]) get(key K, now time.Duration) (value V, found bool, lease services.Lease) {
 	s, version := c.place(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.entries.Get(key); ok && now < e.until {
-		return e.value, services.Lease{}
+	e, ok := s.entries.Get(key)
+	if !ok || now >= e.until {
+		return value, false, services.Lease{Version: *version, Taken: now}
 	}
-	return value, services.Lease{Version: *version, Taken: now}
+	if now < e.due {
+		return e.value, true, services.Lease{}
+	}
+	e.due = e.until
+	s.entries.Add(key, e)
+	return e.value, true, services.Lease{Version: *version, Taken: now}
 }
 
 // fill stores value if no drop ended the lease; newer decides against what is there.
@@ -94,7 +107,7 @@ func (c *lru[K, V]) fill(key K, value V, lease services.Lease, newer func(have, 
 		return
 	}
 	life := c.ttl - rand.N(c.ttl/jitter+1) //nolint:gosec // spreading needs no secrecy
-	s.entries.Add(key, entry[V]{value, lease.Taken + life})
+	s.entries.Add(key, entry[V]{value, lease.Taken + life, lease.Taken + time.Duration(c.renew*float64(life))})
 }
 
 func (c *lru[K, V]) drop(key K) {

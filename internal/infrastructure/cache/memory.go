@@ -16,7 +16,7 @@ type Memory struct {
 
 // NewMemory holds about size states for at most ttl.
 func NewMemory(size int, ttl time.Duration, now func() time.Time) *Memory {
-	return &Memory{newLRU[services.FavoriteKey, services.FavoriteMarks](size, ttl, now)}
+	return &Memory{newLRU[services.FavoriteKey, services.FavoriteMarks](size, ttl, now, never)}
 }
 
 // Get implements services.Cache.
@@ -24,8 +24,8 @@ func (m *Memory) Get(_ context.Context, user models.UserID, videos []models.Vide
 	found := make([]services.CachedFavorite, len(videos))
 	now := m.entries.now()
 	for i, id := range videos {
-		marks, lease := m.entries.get(services.FavoriteKey{UserID: user, VideoID: id}, now)
-		found[i] = services.CachedFavorite{Marks: marks, Found: lease.Version == 0, Lease: lease}
+		marks, hit, lease := m.entries.get(services.FavoriteKey{UserID: user, VideoID: id}, now)
+		found[i] = services.CachedFavorite{Marks: marks, Found: hit, Lease: lease}
 	}
 	return found
 }
@@ -53,35 +53,56 @@ func (m *Memory) Purge() { m.entries.purge() }
 // Len is how many states are held, some of them too old to be used.
 func (m *Memory) Len() int { return m.entries.len() }
 
-// Stats is a StatsCache of this process.
-type Stats struct {
-	entries *lru[models.VideoID, vo.VideoStats]
+// ByVideo holds something of videos in this process.
+type ByVideo[V any] struct {
+	entries *lru[models.VideoID, V]
+	newer   func(have, value V) bool
 }
+
+// halfway is when what is used should be read again.
+const halfway = 0.5
 
 // NewStats holds counters of about size videos for at most ttl.
-func NewStats(size int, ttl time.Duration, now func() time.Time) *Stats {
-	return &Stats{newLRU[models.VideoID, vo.VideoStats](size, ttl, now)}
+func NewStats(size int, ttl time.Duration, now func() time.Time) *ByVideo[vo.VideoStats] {
+	return &ByVideo[vo.VideoStats]{newLRU[models.VideoID, vo.VideoStats](size, ttl, now, halfway), newerStats}
 }
 
-// Get implements services.StatsCache.
-func (s *Stats) Get(videos []models.VideoID) []services.CachedStats {
-	found := make([]services.CachedStats, len(videos))
-	now := s.entries.now()
+// NewListed holds what lists show of about size videos for at most ttl.
+func NewListed(size int, ttl time.Duration, now func() time.Time) *ByVideo[*vo.ListedVideo] {
+	return &ByVideo[*vo.ListedVideo]{newLRU[models.VideoID, *vo.ListedVideo](size, ttl, now, halfway), newerListed}
+}
+
+// Get implements services.ByVideo.
+func (c *ByVideo[V]) Get(videos []models.VideoID) []services.Cached[V] {
+	found := make([]services.Cached[V], len(videos))
+	now := c.entries.now()
 	for i, id := range videos {
-		stats, lease := s.entries.get(id, now)
-		found[i] = services.CachedStats{Stats: stats, Found: lease.Version == 0, Lease: lease}
+		value, hit, lease := c.entries.get(id, now)
+		found[i] = services.Cached[V]{Value: value, Found: hit, Lease: lease}
 	}
 	return found
 }
 
-// Fill implements services.StatsCache.
-func (s *Stats) Fill(read []services.StatsRead) {
+// Fill implements services.ByVideo.
+func (c *ByVideo[V]) Fill(read []services.Read[V]) {
 	for _, r := range read {
-		s.entries.fill(r.VideoID, r.Stats, r.Lease, newerStats)
+		c.entries.fill(r.VideoID, r.Value, r.Lease, c.newer)
 	}
 }
 
+// Len is how many videos are held, some of them too old to be used.
+func (c *ByVideo[V]) Len() int { return c.entries.len() }
+
 func newerStats(have, stats vo.VideoStats) bool { return stats.Version >= have.Version }
 
-// Len is how many videos are held, some of them too old to be used.
-func (s *Stats) Len() int { return s.entries.len() }
+// newerListed: both parts only move on, and one snapshot gave both.
+func newerListed(have, video *vo.ListedVideo) bool {
+	return newerStats(have.Stats, video.Stats) && version(video) >= version(have)
+}
+
+func version(v *vo.ListedVideo) int64 {
+	if v.Video == nil {
+		return 0
+	}
+	return v.Video.Version
+}

@@ -126,18 +126,62 @@ func TestS90_StatsKeepTheNewerAndEnd(t *testing.T) {
 	video := newVideo()
 	one := func() services.CachedStats { return c.Get([]models.VideoID{video})[0] }
 	put := func(version int64, lease services.Lease) {
-		c.Fill([]services.StatsRead{{VideoID: video, Stats: vo.VideoStats{Version: version}, Lease: lease}})
+		c.Fill([]services.StatsRead{{VideoID: video, Value: vo.VideoStats{Version: version}, Lease: lease}})
 	}
 	early := one().Lease
 	put(5, early)
 	put(4, early)
-	require.Equal(t, int64(5), one().Stats.Version, "the counters went back")
+	require.Equal(t, int64(5), one().Value.Version, "the counters went back")
 	now.at = now.at.Add(ttl)
 	require.False(t, one().Found)
 	put(5, early)
 	require.False(t, one().Found, "the time of the read counts")
 	put(3, one().Lease)
-	require.Equal(t, int64(3), one().Stats.Version, "what has ended decides nothing")
+	require.Equal(t, int64(3), one().Value.Version, "what has ended decides nothing")
+}
+
+func TestS90_ListedVideosKeepTheNewer(t *testing.T) {
+	t.Parallel()
+	c := cache.NewListed(100, longTTL, time.Now)
+	video := newVideo()
+	lease := c.Get([]models.VideoID{video})[0].Lease
+	of := func(version, stats int64) *vo.ListedVideo {
+		return &vo.ListedVideo{Video: &vo.Video{Version: version}, Stats: vo.VideoStats{Version: stats}}
+	}
+	unknown, newest := &vo.ListedVideo{Stats: vo.VideoStats{Version: 2}}, of(7, 2)
+	for _, read := range []*vo.ListedVideo{unknown, newest, unknown, of(6, 2), of(7, 1)} {
+		c.Fill([]services.Read[*vo.ListedVideo]{{VideoID: video, Value: read, Lease: lease}})
+	}
+	require.Same(t, newest, c.Get([]models.VideoID{video})[0].Value)
+}
+
+// One reader of many is asked to read again what will soon be too old, and everybody is answered meanwhile.
+func TestS90_WhatIsUsedIsAskedForBeforeItEnds(t *testing.T) {
+	t.Parallel()
+	const ttl = 10 * time.Second
+	now := &clock{time.Unix(0, 0)}
+	c := cache.NewStats(100, ttl, now.now)
+	video := newVideo()
+	one := func() services.CachedStats { return c.Get([]models.VideoID{video})[0] }
+	put := func(version int64, lease services.Lease) {
+		c.Fill([]services.StatsRead{{VideoID: video, Value: vo.VideoStats{Version: version}, Lease: lease}})
+	}
+	put(1, one().Lease)
+	require.Zero(t, one().Lease, "it is new")
+	now.at = now.at.Add(ttl / 2)
+	due := one()
+	require.True(t, due.Found)
+	require.NotZero(t, due.Lease)
+	require.Zero(t, one().Lease, "somebody else has been asked")
+	put(2, due.Lease)
+	now.at = now.at.Add(ttl/2 - time.Second)
+	require.Equal(t, int64(2), one().Value.Version, "its time began anew")
+	require.Zero(t, one().Lease)
+
+	now.at = now.at.Add(2 * time.Second)
+	require.NotZero(t, one().Lease)
+	now.at = now.at.Add(ttl)
+	require.False(t, one().Found, "nobody has read it again")
 }
 
 func BenchmarkMemoryGet50(b *testing.B) {

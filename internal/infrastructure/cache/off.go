@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/vo"
 	"github.com/lingo-services/profile/internal/services"
 )
 
@@ -21,20 +22,25 @@ func (Off) Fill(context.Context, models.UserID, []services.FavoriteRead) {}
 // Drop implements services.Cache.
 func (Off) Drop(context.Context, []services.FavoriteKey) {}
 
-// StatsOff is a StatsCache that holds nothing.
-type StatsOff struct{}
+// ByVideoOff is a ByVideo that holds nothing.
+type ByVideoOff[V any] struct{}
 
-// Get implements services.StatsCache: nothing is found, and nothing may be shared.
-func (StatsOff) Get(videos []models.VideoID) []services.CachedStats {
-	return make([]services.CachedStats, len(videos))
+// Get implements services.ByVideo: nothing is found, and nothing may be shared.
+func (ByVideoOff[V]) Get(videos []models.VideoID) []services.Cached[V] {
+	return make([]services.Cached[V], len(videos))
 }
 
-// Fill implements services.StatsCache.
-func (StatsOff) Fill([]services.StatsRead) {}
+// Fill implements services.ByVideo.
+func (ByVideoOff[V]) Fill([]services.Read[V]) {}
 
 // Uncached reads from store every time, for programs that hold no cache.
 func Uncached(store services.Store) *services.Favorites {
-	return services.NewFavorites(store, Off{}, StatsOff{}, unobserved{})
+	return services.NewFavorites(store, Off{}, ByVideoOff[vo.VideoStats]{}, unobserved{})
+}
+
+// UncachedVideos is Uncached for the videos of lists.
+func UncachedVideos(store services.Store) *services.ListedVideos {
+	return services.NewListedVideos(store, ByVideoOff[*vo.ListedVideo]{}, unobserved{})
 }
 
 type unobserved struct{}

@@ -12,13 +12,14 @@ type CacheMetrics struct {
 	registry *prometheus.Registry
 	favorite cacheUse
 	stats    cacheUse
+	listed   cacheUse
 	failures *prometheus.CounterVec
 }
 
 // cacheUse are the counters of one cache, found once: they move with every key.
 type cacheUse struct{ hit, miss, bypass prometheus.Counter }
 
-// labelCache is "favorite" or "stats".
+// labelCache is "favorite", "stats" or "listed".
 const labelCache = "cache"
 
 // NewCacheMetrics registers in m's registry.
@@ -33,7 +34,8 @@ func NewCacheMetrics(m *Metrics) *CacheMetrics {
 		}, []string{"backend"}),
 	}
 	m.Registry.MustRegister(requests, o.failures)
-	for name, use := range map[services.CacheName]*cacheUse{services.FavoriteCacheName: &o.favorite, services.StatsCacheName: &o.stats} {
+	for _, name := range []services.CacheName{services.FavoriteCacheName, services.StatsCacheName, services.ListedCacheName} {
+		use := o.of(name)
 		of := func(result string) prometheus.Counter { return requests.WithLabelValues(string(name), result) }
 		*use = cacheUse{hit: of("hit"), miss: of("miss"), bypass: of("bypass")}
 		m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -62,8 +64,12 @@ func value(c prometheus.Counter) float64 {
 }
 
 func (o *CacheMetrics) of(name services.CacheName) *cacheUse {
-	if name == services.StatsCacheName {
+	switch name {
+	case services.StatsCacheName:
 		return &o.stats
+	case services.ListedCacheName:
+		return &o.listed
+	case services.FavoriteCacheName:
 	}
 	return &o.favorite
 }

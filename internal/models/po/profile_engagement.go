@@ -58,13 +58,16 @@ func (s *FavoriteState) Mark(t models.FavoriteType, at time.Time) {
 	}
 }
 
-// Favorite is an active like or bookmark in a list.
+// Favorite is an active like or bookmark.
 type Favorite struct {
+	VideoID   models.VideoID
 	Type      models.FavoriteType
 	EngagedAt time.Time
 	UpdatedAt time.Time
-	ListedVideo
 }
+
+// Key is the row's place in a list.
+func (f Favorite) Key() FavoriteKey { return FavoriteKey{f.EngagedAt, f.VideoID, f.Type} }
 
 // FavoriteKey is the place of a row in a list; the list continues strictly below it.
 type FavoriteKey struct {
@@ -73,13 +76,15 @@ type FavoriteKey struct {
 	Type      models.FavoriteType
 }
 
-// FavoriteQuery selects one page.
+// FavoriteQuery selects rows of a list.
 type FavoriteQuery struct {
 	UserID models.UserID
 	// Type is empty for both kinds.
-	Type               models.FavoriteType
+	Type models.FavoriteType
+	// IncludeUnavailable is for counting alone: rows are listed whatever became of their videos.
 	IncludeUnavailable bool
-	// Before is nil for the first page.
-	Before   *FavoriteKey
-	PageSize int
+	// Before is nil for the newest rows.
+	Before *FavoriteKey
+	// Limit is the greatest number of rows listed.
+	Limit int
 }

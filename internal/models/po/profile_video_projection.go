@@ -32,13 +32,25 @@ type VideoFacts struct {
 	Counted bool
 }
 
-// ListedVideo is a list entry's video and counters.
+// ListedVideo is a list entry's video and counters. It is shared, and never changes.
 type ListedVideo struct {
-	VideoID      models.VideoID
 	Availability models.Availability
 	// Video is nil when the projection has no row.
 	Video *Video
 	Stats VideoStats
+}
+
+// ShownTo reports whether a user's lists show the video: what became of it may be known to its uploader alone (S51).
+func (v ListedVideo) ShownTo(user models.UserID) bool {
+	switch v.Availability {
+	case models.Available, models.Unknown:
+		return true
+	case models.Private, models.NotReady:
+		return v.Video != nil && v.Video.UploaderID != nil && *v.Video.UploaderID == user
+	case models.Deleted:
+		return false
+	}
+	return false
 }
 
 // ChangeKind is the kind of a catalog event.

@@ -516,11 +516,8 @@ type WatchRecord struct {
 	DurationMicros int64
 }
 
-// WatchEntry is a row of a history list.
-type WatchEntry struct {
-	Log WatchLog
-	ListedVideo
-}
+// Key is the row's place in a history list.
+func (w WatchLog) Key() WatchKey { return WatchKey{w.LastWatchedAt, w.VideoID} }
 
 // WatchKey is the place of a row in a history list; the list continues strictly below it.
 type WatchKey struct {
@@ -528,14 +525,14 @@ type WatchKey struct {
 	VideoID       models.VideoID
 }
 
-// WatchQuery selects one page.
+// WatchQuery selects rows of a history list.
 type WatchQuery struct {
 	UserID     models.UserID
 	Completion models.Completion
 	// WatchedAfter (inclusive) and WatchedBefore (exclusive) bound last_watched_at; nil is unbounded.
 	WatchedAfter, WatchedBefore *time.Time
-	IncludeUnavailable          bool
-	// Before is nil for the first page.
-	Before   *WatchKey
-	PageSize int
+	// Before is nil for the newest rows.
+	Before *WatchKey
+	// Limit is the greatest number of rows.
+	Limit int
 }

@@ -12,10 +12,6 @@ type (
 	User = po.User
 	// FavoriteState is one user's state and the counters of one video.
 	FavoriteState = po.FavoriteState
-	// Favorite is a list entry.
-	Favorite = po.Favorite
-	// WatchEntry is a history list entry.
-	WatchEntry = po.WatchEntry
 	// WatchRecord is a watch row with the video's length.
 	WatchRecord = po.WatchRecord
 	// ListedVideo is the video part of a list entry.

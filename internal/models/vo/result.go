@@ -2,6 +2,7 @@ package vo
 
 import (
 	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
 )
 
 // FavoriteOutcome is the answer to one favourite command.
@@ -28,6 +29,18 @@ type ProfileOutcome struct {
 	User User
 	// Changes lists changed preferences; empty when none did.
 	Changes []PreferenceChange
+}
+
+// Favorite is a list entry.
+type Favorite struct {
+	po.Favorite
+	*ListedVideo
+}
+
+// WatchEntry is a history list entry.
+type WatchEntry struct {
+	Log po.WatchLog
+	*ListedVideo
 }
 
 // Page is one page of a list. NextToken is empty on the last one.

@@ -314,10 +314,10 @@ func (mr *MockWatchLogRepositoryMockRecorder) Get(ctx, keys any) *gomock.Call {
 }
 
 // ListRecent mocks base method.
-func (m *MockWatchLogRepository) ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchEntry, error) {
+func (m *MockWatchLogRepository) ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchLog, error) {
 	m.ctrl.T.Helper()
 	ret := m.ctrl.Call(m, "ListRecent", ctx, q)
-	ret0, _ := ret[0].([]po.WatchEntry)
+	ret0, _ := ret[0].([]po.WatchLog)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
@@ -453,6 +453,21 @@ func (m *MockVideoProjectionRepository) ListByIDs(ctx context.Context, ids []mod
 func (mr *MockVideoProjectionRepositoryMockRecorder) ListByIDs(ctx, ids any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "ListByIDs", reflect.TypeOf((*MockVideoProjectionRepository)(nil).ListByIDs), ctx, ids)
+}
+
+// Listed mocks base method.
+func (m *MockVideoProjectionRepository) Listed(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.ListedVideo, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Listed", ctx, ids)
+	ret0, _ := ret[0].(map[models.VideoID]po.ListedVideo)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Listed indicates an expected call of Listed.
+func (mr *MockVideoProjectionRepositoryMockRecorder) Listed(ctx, ids any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Listed", reflect.TypeOf((*MockVideoProjectionRepository)(nil).Listed), ctx, ids)
 }
 
 // UpsertFromCatalogEvent mocks base method.

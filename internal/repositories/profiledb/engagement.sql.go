@@ -29,7 +29,7 @@ type CountFavoritesParams struct {
 	IncludeUnavailable bool
 }
 
-// Rows the two lists above would show in all their pages. An empty type counts both.
+// Rows that all pages of a list show. An empty type counts both kinds.
 func (q *Queries) CountFavorites(ctx context.Context, arg CountFavoritesParams) (int64, error) {
 	row := q.db.QueryRow(ctx, countFavorites, arg.UserID, arg.EngagementType, arg.IncludeUnavailable)
 	var count int64
@@ -83,96 +83,52 @@ func (q *Queries) GetFavorites(ctx context.Context, arg GetFavoritesParams) ([]G
 }
 
 const listFavorites = `-- name: ListFavorites :many
-SELECT f.video_id, f.engagement_type, f.engaged_at, f.updated_at, f.availability::text AS availability,
-       f.uploader_id, f.title, f.description, f.duration_micros, f.thumbnail_url, f.hls_master_playlist,
-       f.status, f.visibility_status, f.published_at, f.version, f.video_updated_at,
-       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
-       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
-       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
-FROM (
-    (SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
-            coalesce(v.availability, 'unknown') AS availability,
-            v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-            v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
-            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at
-     FROM profile.engagements e
-     LEFT JOIN LATERAL (SELECT video_id, uploader_id, title, description, duration_micros, thumbnail_url, hls_master_playlist, status, visibility_status, published_at, version, created_version, deleted_version, uploader_version, title_version, description_version, duration_version, thumbnail_version, playlist_version, status_version, visibility_version, published_version, availability, created_at, updated_at FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
-     WHERE e.user_id = $2
-       AND e.engagement_type = 'like'
-       AND e.deleted_at IS NULL
-       AND (e.engaged_at, e.video_id) <= ($3::timestamptz, $4::uuid)
-       AND (e.engaged_at, e.video_id, e.engagement_type) < ($3::timestamptz, $4::uuid, $5::text)
-       AND (v.video_id IS NULL OR v.availability = 'available' OR $6::bool
-            OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = $2))
-     ORDER BY e.engaged_at DESC, e.video_id DESC
-     LIMIT $1::int)
-    UNION ALL
-    (SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
-            coalesce(v.availability, 'unknown') AS availability,
-            v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-            v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
-            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at
-     FROM profile.engagements e
-     LEFT JOIN LATERAL (SELECT video_id, uploader_id, title, description, duration_micros, thumbnail_url, hls_master_playlist, status, visibility_status, published_at, version, created_version, deleted_version, uploader_version, title_version, description_version, duration_version, thumbnail_version, playlist_version, status_version, visibility_version, published_version, availability, created_at, updated_at FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
-     WHERE e.user_id = $2
-       AND e.engagement_type = 'bookmark'
-       AND e.deleted_at IS NULL
-       AND (e.engaged_at, e.video_id) <= ($3::timestamptz, $4::uuid)
-       AND (e.engaged_at, e.video_id, e.engagement_type) < ($3::timestamptz, $4::uuid, $5::text)
-       AND (v.video_id IS NULL OR v.availability = 'available' OR $6::bool
-            OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = $2))
-     ORDER BY e.engaged_at DESC, e.video_id DESC
-     LIMIT $1::int)
-    ORDER BY engaged_at DESC, video_id DESC, engagement_type DESC
-    LIMIT $1::int) f
-LEFT JOIN LATERAL (SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at FROM profile.video_stats t WHERE t.video_id = f.video_id LIMIT 1) s ON true
-ORDER BY f.engaged_at DESC, f.video_id DESC, f.engagement_type DESC
+(SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
+ FROM profile.engagements e
+ WHERE e.user_id = $2
+   AND e.engagement_type = 'like'
+   AND e.deleted_at IS NULL
+   AND (e.engaged_at, e.video_id) <= ($3::timestamptz, $4::uuid)
+   AND (e.engaged_at, e.video_id, e.engagement_type) < ($3::timestamptz, $4::uuid, $5::text)
+ ORDER BY e.engaged_at DESC, e.video_id DESC
+ LIMIT $1::int)
+UNION ALL
+(SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
+ FROM profile.engagements e
+ WHERE e.user_id = $2
+   AND e.engagement_type = 'bookmark'
+   AND e.deleted_at IS NULL
+   AND (e.engaged_at, e.video_id) <= ($3::timestamptz, $4::uuid)
+   AND (e.engaged_at, e.video_id, e.engagement_type) < ($3::timestamptz, $4::uuid, $5::text)
+ ORDER BY e.engaged_at DESC, e.video_id DESC
+ LIMIT $1::int)
+ORDER BY engaged_at DESC, video_id DESC, engagement_type DESC
+LIMIT $1::int
 `
 
 type ListFavoritesParams struct {
-	PageSize           int32
-	UserID             uuid.UUID
-	BeforeAt           time.Time
-	BeforeVideoID      uuid.UUID
-	BeforeType         string
-	IncludeUnavailable bool
+	MaxRows       int32
+	UserID        uuid.UUID
+	BeforeAt      time.Time
+	BeforeVideoID uuid.UUID
+	BeforeType    string
 }
 
 type ListFavoritesRow struct {
-	VideoID           uuid.UUID
-	EngagementType    string
-	EngagedAt         time.Time
-	UpdatedAt         time.Time
-	Availability      string
-	UploaderID        *uuid.UUID
-	Title             *string
-	Description       *string
-	DurationMicros    *int64
-	ThumbnailURL      *string
-	HLSMasterPlaylist *string
-	Status            *string
-	VisibilityStatus  *string
-	PublishedAt       *time.Time
-	Version           int64
-	VideoUpdatedAt    time.Time
-	LikeCount         int64
-	BookmarkCount     int64
-	UniqueWatchers    int64
-	TotalWatchSeconds int64
-	StatsVersion      int64
-	StatsUpdatedAt    time.Time
+	VideoID        uuid.UUID
+	EngagementType string
+	EngagedAt      time.Time
+	UpdatedAt      time.Time
 }
 
-// One page below a key: of the newest of each kind, the newest. Where the projection has no row, version is 0. Each video is
-// looked up by its key and nothing else.
+// Active rows of both kinds below a key: of the newest of each kind, the newest. Nothing is asked of their videos.
 func (q *Queries) ListFavorites(ctx context.Context, arg ListFavoritesParams) ([]ListFavoritesRow, error) {
 	rows, err := q.db.Query(ctx, listFavorites,
-		arg.PageSize,
+		arg.MaxRows,
 		arg.UserID,
 		arg.BeforeAt,
 		arg.BeforeVideoID,
 		arg.BeforeType,
-		arg.IncludeUnavailable,
 	)
 	if err != nil {
 		return nil, err
@@ -186,24 +142,6 @@ func (q *Queries) ListFavorites(ctx context.Context, arg ListFavoritesParams) ([
 			&i.EngagementType,
 			&i.EngagedAt,
 			&i.UpdatedAt,
-			&i.Availability,
-			&i.UploaderID,
-			&i.Title,
-			&i.Description,
-			&i.DurationMicros,
-			&i.ThumbnailURL,
-			&i.HLSMasterPlaylist,
-			&i.Status,
-			&i.VisibilityStatus,
-			&i.PublishedAt,
-			&i.Version,
-			&i.VideoUpdatedAt,
-			&i.LikeCount,
-			&i.BookmarkCount,
-			&i.UniqueWatchers,
-			&i.TotalWatchSeconds,
-			&i.StatsVersion,
-			&i.StatsUpdatedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -216,59 +154,29 @@ func (q *Queries) ListFavorites(ctx context.Context, arg ListFavoritesParams) ([
 }
 
 const listFavoritesByType = `-- name: ListFavoritesByType :many
-SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at,
-       coalesce(v.availability, 'unknown')::text AS availability,
-       v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-       v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
-            coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at,
-       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
-       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
-       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
+SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
 FROM profile.engagements e
-LEFT JOIN LATERAL (SELECT video_id, uploader_id, title, description, duration_micros, thumbnail_url, hls_master_playlist, status, visibility_status, published_at, version, created_version, deleted_version, uploader_version, title_version, description_version, duration_version, thumbnail_version, playlist_version, status_version, visibility_version, published_version, availability, created_at, updated_at FROM profile.videos_projection p WHERE p.video_id = e.video_id LIMIT 1) v ON true
-LEFT JOIN LATERAL (SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at FROM profile.video_stats t WHERE t.video_id = e.video_id LIMIT 1) s ON true
 WHERE e.user_id = $1
   AND e.engagement_type = $2
   AND e.deleted_at IS NULL
   AND (e.engaged_at, e.video_id) < ($3::timestamptz, $4::uuid)
-  AND (v.video_id IS NULL OR v.availability = 'available' OR $5::bool
-       OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = $1))
 ORDER BY e.engaged_at DESC, e.video_id DESC
-LIMIT $6::int
+LIMIT $5::int
 `
 
 type ListFavoritesByTypeParams struct {
-	UserID             uuid.UUID
-	EngagementType     string
-	BeforeAt           time.Time
-	BeforeVideoID      uuid.UUID
-	IncludeUnavailable bool
-	PageSize           int32
+	UserID         uuid.UUID
+	EngagementType string
+	BeforeAt       time.Time
+	BeforeVideoID  uuid.UUID
+	MaxRows        int32
 }
 
 type ListFavoritesByTypeRow struct {
-	VideoID           uuid.UUID
-	EngagementType    string
-	EngagedAt         time.Time
-	UpdatedAt         time.Time
-	Availability      string
-	UploaderID        *uuid.UUID
-	Title             *string
-	Description       *string
-	DurationMicros    *int64
-	ThumbnailURL      *string
-	HLSMasterPlaylist *string
-	Status            *string
-	VisibilityStatus  *string
-	PublishedAt       *time.Time
-	Version           int64
-	VideoUpdatedAt    time.Time
-	LikeCount         int64
-	BookmarkCount     int64
-	UniqueWatchers    int64
-	TotalWatchSeconds int64
-	StatsVersion      int64
-	StatsUpdatedAt    time.Time
+	VideoID        uuid.UUID
+	EngagementType string
+	EngagedAt      time.Time
+	UpdatedAt      time.Time
 }
 
 // As ListFavorites, of one type.
@@ -278,8 +186,7 @@ func (q *Queries) ListFavoritesByType(ctx context.Context, arg ListFavoritesByTy
 		arg.EngagementType,
 		arg.BeforeAt,
 		arg.BeforeVideoID,
-		arg.IncludeUnavailable,
-		arg.PageSize,
+		arg.MaxRows,
 	)
 	if err != nil {
 		return nil, err
@@ -293,24 +200,6 @@ func (q *Queries) ListFavoritesByType(ctx context.Context, arg ListFavoritesByTy
 			&i.EngagementType,
 			&i.EngagedAt,
 			&i.UpdatedAt,
-			&i.Availability,
-			&i.UploaderID,
-			&i.Title,
-			&i.Description,
-			&i.DurationMicros,
-			&i.ThumbnailURL,
-			&i.HLSMasterPlaylist,
-			&i.Status,
-			&i.VisibilityStatus,
-			&i.PublishedAt,
-			&i.Version,
-			&i.VideoUpdatedAt,
-			&i.LikeCount,
-			&i.BookmarkCount,
-			&i.UniqueWatchers,
-			&i.TotalWatchSeconds,
-			&i.StatsVersion,
-			&i.StatsUpdatedAt,
 		); err != nil {
 			return nil, err
 		}

@@ -213,17 +213,8 @@ func (q *Queries) GetWatchSessions(ctx context.Context, arg GetWatchSessionsPara
 }
 
 const listWatchHistory = `-- name: ListWatchHistory :many
-SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at, w.ratio_at, w.furthest_seconds,
-       coalesce(v.availability, 'unknown')::text AS availability,
-       v.uploader_id, v.title, v.description, v.duration_micros, v.thumbnail_url, v.hls_master_playlist,
-       v.status, v.visibility_status, v.published_at, coalesce(v.version, 0)::bigint AS version,
-       coalesce(v.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS video_updated_at,
-       coalesce(s.like_count, 0)::bigint AS like_count, coalesce(s.bookmark_count, 0)::bigint AS bookmark_count,
-       coalesce(s.unique_watchers, 0)::bigint AS unique_watchers, coalesce(s.total_watch_seconds, 0)::bigint AS total_watch_seconds,
-       coalesce(s.stats_version, 0)::bigint AS stats_version, coalesce(s.updated_at, '0001-01-01 00:00:00+00')::timestamptz AS stats_updated_at
+SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at, w.ratio_at, w.furthest_seconds
 FROM profile.watch_logs w
-LEFT JOIN LATERAL (SELECT video_id, uploader_id, title, description, duration_micros, thumbnail_url, hls_master_playlist, status, visibility_status, published_at, version, created_version, deleted_version, uploader_version, title_version, description_version, duration_version, thumbnail_version, playlist_version, status_version, visibility_version, published_version, availability, created_at, updated_at FROM profile.videos_projection p WHERE p.video_id = w.video_id LIMIT 1) v ON true
-LEFT JOIN LATERAL (SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at FROM profile.video_stats t WHERE t.video_id = w.video_id LIMIT 1) s ON true
 WHERE w.user_id = $1
   AND w.qualified_at IS NOT NULL
   AND w.expires_at > (SELECT profile.clock_now())
@@ -231,48 +222,23 @@ WHERE w.user_id = $1
   AND w.last_watched_at >= $4::timestamptz
   AND w.last_watched_at < $5::timestamptz
   AND ($6::text = '' OR (w.completed_at IS NOT NULL) = ($6 = 'completed'))
-  AND (v.video_id IS NULL OR v.availability = 'available' OR $7::bool
-       OR (v.availability IN ('private', 'not_ready') AND v.uploader_id = $1))
 ORDER BY w.last_watched_at DESC, w.video_id DESC
-LIMIT $8::int
+LIMIT $7::int
 `
 
 type ListWatchHistoryParams struct {
-	UserID             uuid.UUID
-	BeforeAt           time.Time
-	BeforeVideoID      uuid.UUID
-	WatchedAfter       time.Time
-	WatchedBefore      time.Time
-	Completion         string
-	IncludeUnavailable bool
-	PageSize           int32
+	UserID        uuid.UUID
+	BeforeAt      time.Time
+	BeforeVideoID uuid.UUID
+	WatchedAfter  time.Time
+	WatchedBefore time.Time
+	Completion    string
+	MaxRows       int32
 }
 
-type ListWatchHistoryRow struct {
-	ProfileWatchLog   ProfileWatchLog
-	Availability      string
-	UploaderID        *uuid.UUID
-	Title             *string
-	Description       *string
-	DurationMicros    *int64
-	ThumbnailURL      *string
-	HLSMasterPlaylist *string
-	Status            *string
-	VisibilityStatus  *string
-	PublishedAt       *time.Time
-	Version           int64
-	VideoUpdatedAt    time.Time
-	LikeCount         int64
-	BookmarkCount     int64
-	UniqueWatchers    int64
-	TotalWatchSeconds int64
-	StatsVersion      int64
-	StatsUpdatedAt    time.Time
-}
-
-// One page below a key, of what is in the history and has not expired. Bounds: last_watched_at in
-// [watched_after, watched_before); completion is empty, completed or in_progress.
-func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryParams) ([]ListWatchHistoryRow, error) {
+// Rows below a key that are in the history and have not expired; nothing is asked of their videos. Bounds: last_watched_at
+// in [watched_after, watched_before); completion is empty, completed or in_progress.
+func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryParams) ([]ProfileWatchLog, error) {
 	rows, err := q.db.Query(ctx, listWatchHistory,
 		arg.UserID,
 		arg.BeforeAt,
@@ -280,57 +246,38 @@ func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryPara
 		arg.WatchedAfter,
 		arg.WatchedBefore,
 		arg.Completion,
-		arg.IncludeUnavailable,
-		arg.PageSize,
+		arg.MaxRows,
 	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ListWatchHistoryRow
+	var items []ProfileWatchLog
 	for rows.Next() {
-		var i ListWatchHistoryRow
+		var i ProfileWatchLog
 		if err := rows.Scan(
-			&i.ProfileWatchLog.UserID,
-			&i.ProfileWatchLog.VideoID,
-			&i.ProfileWatchLog.PositionSeconds,
-			&i.ProfileWatchLog.RatioBP,
-			&i.ProfileWatchLog.ResumeAt,
-			&i.ProfileWatchLog.MaxRatioBP,
-			&i.ProfileWatchLog.ReportedSeconds,
-			&i.ProfileWatchLog.CountedSeconds,
-			&i.ProfileWatchLog.QualifiedAt,
-			&i.ProfileWatchLog.CompletedAt,
-			&i.ProfileWatchLog.CompletedCount,
-			&i.ProfileWatchLog.CompletionArmed,
-			&i.ProfileWatchLog.LastEmittedRatioBP,
-			&i.ProfileWatchLog.SessionID,
-			&i.ProfileWatchLog.SessionSeq,
-			&i.ProfileWatchLog.FirstWatchedAt,
-			&i.ProfileWatchLog.LastWatchedAt,
-			&i.ProfileWatchLog.ExpiresAt,
-			&i.ProfileWatchLog.CreatedAt,
-			&i.ProfileWatchLog.UpdatedAt,
-			&i.ProfileWatchLog.RatioAt,
-			&i.ProfileWatchLog.FurthestSeconds,
-			&i.Availability,
-			&i.UploaderID,
-			&i.Title,
-			&i.Description,
-			&i.DurationMicros,
-			&i.ThumbnailURL,
-			&i.HLSMasterPlaylist,
-			&i.Status,
-			&i.VisibilityStatus,
-			&i.PublishedAt,
-			&i.Version,
-			&i.VideoUpdatedAt,
-			&i.LikeCount,
-			&i.BookmarkCount,
-			&i.UniqueWatchers,
-			&i.TotalWatchSeconds,
-			&i.StatsVersion,
-			&i.StatsUpdatedAt,
+			&i.UserID,
+			&i.VideoID,
+			&i.PositionSeconds,
+			&i.RatioBP,
+			&i.ResumeAt,
+			&i.MaxRatioBP,
+			&i.ReportedSeconds,
+			&i.CountedSeconds,
+			&i.QualifiedAt,
+			&i.CompletedAt,
+			&i.CompletedCount,
+			&i.CompletionArmed,
+			&i.LastEmittedRatioBP,
+			&i.SessionID,
+			&i.SessionSeq,
+			&i.FirstWatchedAt,
+			&i.LastWatchedAt,
+			&i.ExpiresAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.RatioAt,
+			&i.FurthestSeconds,
 		); err != nil {
 			return nil, err
 		}

@@ -188,10 +188,10 @@ func operations(t *testing.T) map[string]operation {
 		return second(services.NewProfileService(b.store(), o, newEventID, failOpts).Update(t.Context(), failCall, cmd))
 	}
 	engagements := func(b broken, o services.Observer) services.EngagementService {
-		return services.NewEngagementService(b.store(), tokens, o, newEventID, cache.Uncached(b.store()), failOpts)
+		return services.NewEngagementService(b.store(), tokens, o, newEventID, cache.Uncached(b.store()), cache.UncachedVideos(b.store()), failOpts)
 	}
 	watch := func(b broken, o services.Observer) services.WatchHistoryService {
-		return services.NewWatchHistoryService(b.store(), tokens, o, newEventID, failOpts)
+		return services.NewWatchHistoryService(b.store(), tokens, o, newEventID, cache.UncachedVideos(b.store()), failOpts)
 	}
 	favorite := services.FavoriteCommand{UserID: failUser, VideoID: failVideo, Type: models.Like, Active: true}
 	report := services.ProgressReport{UserID: failUser, VideoID: failVideo, RatioBP: &half, PositionSeconds: 50, TotalSeconds: 50}

@@ -103,24 +103,26 @@ func (f fan) state(video models.VideoID) *profilev1.FavoriteSummary {
 	return resp.GetSummaries()[0]
 }
 
+// favorites is the list as it is stored, whatever is cached of its videos.
 func (f fan) favorites(change ...func(*profilev1.ListFavoritesRequest)) *profilev1.ListFavoritesResponse {
 	f.t.Helper()
 	req := &profilev1.ListFavoritesRequest{}
 	for _, c := range change {
 		c(req)
 	}
-	resp, err := f.client.ListFavorites(f.t.Context(), req)
+	resp, err := f.client.ListFavorites(strong(f.t.Context()), req)
 	require.NoError(f.t, err)
 	return resp
 }
 
+// history is the list as it is stored, whatever is cached of its videos.
 func (f fan) history(change ...func(*profilev1.ListWatchHistoryRequest)) *profilev1.ListWatchHistoryResponse {
 	f.t.Helper()
 	req := &profilev1.ListWatchHistoryRequest{}
 	for _, c := range change {
 		c(req)
 	}
-	resp, err := f.client.ListWatchHistory(f.t.Context(), req)
+	resp, err := f.client.ListWatchHistory(strong(f.t.Context()), req)
 	require.NoError(f.t, err)
 	return resp
 }
@@ -359,7 +361,7 @@ func newTraced(t testing.TB, s *testkit.Service) *traced {
 		Watch:      po.WatchRules{Retention: 180 * 24 * time.Hour, UnqualifiedRetention: time.Hour},
 		Coalescing: coalesce.Options{Enabled: true, Writers: 1, Batch: 10, PerUser: 10, Stragglers: 1},
 	}
-	out.engagements = services.NewEngagementService(store, tokens, s.Metrics, uuid.New, cache.Uncached(store), opts)
-	out.watch = services.NewWatchHistoryService(store, tokens, s.Metrics, uuid.New, opts)
+	out.engagements = services.NewEngagementService(store, tokens, s.Metrics, uuid.New, cache.Uncached(store), cache.UncachedVideos(store), opts)
+	out.watch = services.NewWatchHistoryService(store, tokens, s.Metrics, uuid.New, cache.UncachedVideos(store), opts)
 	return out
 }

@@ -24,7 +24,7 @@ func BenchmarkLedger(b *testing.B) {
 	store := oneRun{&repositories.Tx{UserStats: agreeingUsers{}, Engagements: agreeingEngagements{}, VideoStats: agreeingStats{}, Outbox: agreeingOutbox{}}}
 	opts := failOpts
 	opts.MaxActivePerType = 1000
-	s := services.NewEngagementService(store, tokens, deaf{}, newEventID, cache.Uncached(store), opts)
+	s := services.NewEngagementService(store, tokens, deaf{}, newEventID, cache.Uncached(store), cache.UncachedVideos(store), opts)
 	cmds := make([]services.FavoriteCommand, 64)
 	for i := range cmds {
 		cmds[i] = services.FavoriteCommand{UserID: testkit.NewUser(), VideoID: testkit.NewVideo(), Type: models.Like, Active: true}

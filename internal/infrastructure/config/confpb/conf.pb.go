@@ -1119,19 +1119,22 @@ func (x *Idempotency) GetRetention() *durationpb.Duration {
 	return nil
 }
 
-// Cache is what BatchQueryFavorite answers from (S90).
+// Cache is what BatchQueryFavorite and lists answer from (S90).
 type Cache struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `memory` of each instance, `redis` shared by all, or `off`: every read goes to the database.
 	Backend string `protobuf:"bytes,1,opt,name=backend,proto3" json:"backend,omitempty"`
 	// How long a user's state of a video may be wrong when nothing tells of its change.
 	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
-	// How old counters may be; nothing ever tells of their change.
+	// How old counters, and in lists what the catalog told of videos, may be; nothing ever tells of their change. What is in
+	// use is read again after half of it.
 	StatsTtl *durationpb.Duration `protobuf:"bytes,3,opt,name=stats_ttl,json=statsTtl,proto3" json:"stats_ttl,omitempty"`
 	// States held in memory, about 250 bytes each.
 	Size int32 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
 	// Videos whose counters are held in memory, also with backend redis; about 300 bytes each.
 	StatsSize int32 `protobuf:"varint,5,opt,name=stats_size,json=statsSize,proto3" json:"stats_size,omitempty"`
+	// Videos held in memory with what lists show of them, also with backend redis; about 1 KB each.
+	ListedSize int32 `protobuf:"varint,7,opt,name=listed_size,json=listedSize,proto3" json:"listed_size,omitempty"`
 	// redis:// or rediss:// URL; required by backend redis. Off loopback, production wants rediss
 	// without skip_verify.
 	RedisUrl      string `protobuf:"bytes,6,opt,name=redis_url,json=redisUrl,proto3" json:"redis_url,omitempty"`
@@ -1200,6 +1203,13 @@ func (x *Cache) GetSize() int32 {
 func (x *Cache) GetStatsSize() int32 {
 	if x != nil {
 		return x.StatsSize
+	}
+	return 0
+}
+
+func (x *Cache) GetListedSize() int32 {
+	if x != nil {
+		return x.ListedSize
 	}
 	return 0
 }
@@ -2507,14 +2517,16 @@ const file_conf_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\tB\x11\xbaH\v\x92\x01\b\b\x01\"\x04r\x02\x10\x10\x80\x01\x01R\x04keys\"R\n" +
 	"\vIdempotency\x12C\n" +
 	"\tretention\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\n" +
-	"\xbaH\a\xaa\x01\x042\x02\b<R\tretention\"\xb0\x02\n" +
+	"\xbaH\a\xaa\x01\x042\x02\b<R\tretention\"\xdf\x02\n" +
 	"\x05Cache\x123\n" +
 	"\abackend\x18\x01 \x01(\tB\x19\xbaH\x16r\x14R\x06memoryR\x05redisR\x03offR\abackend\x12;\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0e\xbaH\v\xaa\x01\b\"\x02\b<2\x02\b\x01R\x03ttl\x12D\n" +
 	"\tstats_ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x05*\x00R\bstatsTtl\x12 \n" +
 	"\x04size\x18\x04 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\x04size\x12+\n" +
 	"\n" +
-	"stats_size\x18\x05 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\tstatsSize\x12 \n" +
+	"stats_size\x18\x05 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\tstatsSize\x12-\n" +
+	"\vlisted_size\x18\a \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01R\n" +
+	"listedSize\x12 \n" +
 	"\tredis_url\x18\x06 \x01(\tB\x03\x80\x01\x01R\bredisUrl\"\xb8\x04\n" +
 	"\x06Limits\x123\n" +
 	"\abackend\x18\x01 \x01(\tB\x19\xbaH\x16r\x14R\x06memoryR\x05redisR\x03offR\abackend\x12 \n" +

@@ -1,0 +1,80 @@
+package services
+
+import (
+	"context"
+
+	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/vo"
+	"github.com/lingo-services/profile/internal/repositories"
+)
+
+// ListedVideos is what lists show of videos, read through a cache: the same few are in the lists of many, and a user whose
+// newest videos are hidden costs a look into memory for each of them.
+type ListedVideos struct {
+	cache    ListedCache
+	observer CacheObserver
+	renewal  *renewal[*vo.ListedVideo]
+}
+
+// NewListedVideos reads from store what the cache does not have.
+func NewListedVideos(store Store, cache ListedCache, observer CacheObserver) *ListedVideos {
+	return &ListedVideos{cache, observer, newRenewal(cache, func(ctx context.Context, ids []models.VideoID) (videos []*vo.ListedVideo, err error) {
+		err = store.Read(ctx, models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
+			videos, err = readListed(ctx, tx, ids)
+			return err
+		})
+		return videos, err
+	})}
+}
+
+// get answers in order and length of ids; tx reads what is not in the cache, or everything for a strong call.
+func (l *ListedVideos) get(ctx context.Context, tx *repositories.Tx, call models.Call, ids []models.VideoID) ([]*vo.ListedVideo, error) {
+	if call.Strong {
+		l.observer.CacheBypassed(ListedCacheName, len(ids))
+		return readListed(ctx, tx, ids)
+	}
+	found := l.cache.Get(ids)
+	videos := make([]*vo.ListedVideo, len(ids))
+	var missed []models.VideoID
+	var leases []Lease
+	for i, f := range found {
+		videos[i] = f.Value
+		if !f.Found {
+			missed, leases = append(missed, ids[i]), append(leases, f.Lease)
+		}
+	}
+	l.renewal.add(ids, found)
+	l.observer.CacheUsed(ListedCacheName, len(ids)-len(missed), len(missed))
+	if len(missed) == 0 {
+		return videos, nil
+	}
+	read, err := readListed(ctx, tx, missed)
+	if err != nil {
+		return nil, err
+	}
+	fills := make([]Read[*vo.ListedVideo], len(missed))
+	for n, id := range missed {
+		fills[n] = Read[*vo.ListedVideo]{id, read[n], leases[n]}
+	}
+	l.cache.Fill(fills)
+	for i, n := 0, 0; i < len(ids); i++ {
+		if !found[i].Found {
+			videos[i] = read[n]
+			n++
+		}
+	}
+	return videos, nil
+}
+
+func readListed(ctx context.Context, tx *repositories.Tx, ids []models.VideoID) ([]*vo.ListedVideo, error) {
+	read, err := tx.Videos.Listed(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	videos := make([]*vo.ListedVideo, len(ids))
+	for i, id := range ids {
+		video := read[id]
+		videos[i] = &video
+	}
+	return videos, nil
+}
