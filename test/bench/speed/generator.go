@@ -16,8 +16,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-
-	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 )
 
 // connections is how many the generator opens: one would serialise its writes.
@@ -44,14 +42,18 @@ func generate(ctx context.Context, in io.Reader, out io.Writer) error {
 }
 
 func (j *job) run(ctx context.Context) (res loadResult, err error) {
-	if j.Bare {
-		return j.bare(ctx)
-	}
 	book, err := openJournal(j.Journal)
 	if err != nil {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, book.close()) }()
+	if j.Bare {
+		sources, err := j.sources(j.Callers, make([]*grpc.ClientConn, 1), nil, book)
+		if err != nil {
+			return res, err
+		}
+		return j.bare(ctx, sources)
+	}
 	open := j.Rate > 0
 	callers := j.Callers
 	if open {
@@ -80,18 +82,20 @@ func (j *job) run(ctx context.Context) (res loadResult, err error) {
 	if err != nil {
 		return res, err
 	}
-	if !open {
-		return closedLoop(ctx, sources, j.Length, j.Deadline)
-	}
+	all := make([]caller, len(sources))
 	idle := make(chan caller, len(sources))
-	for _, s := range sources {
+	for i, s := range sources {
+		all[i] = s
 		idle <- s
+	}
+	if !open {
+		return closedLoop(ctx, all, j.Length, j.Deadline)
 	}
 	return openLoop(ctx, idle, j.Rate, j.Length, j.Deadline, newRand(j.Seed, 0))
 }
 
-func (j *job) sources(n int, conns []*grpc.ClientConn, web *http.Client, book *journal) ([]caller, error) {
-	sources, shared := make([]caller, n), new(atomic.Int64)
+func (j *job) sources(n int, conns []*grpc.ClientConn, web *http.Client, book *journal) ([]*source, error) {
+	sources, shared := make([]*source, n), new(atomic.Int64)
 	ids := make([]string, j.Data.Videos+1)
 	for v := range ids {
 		ids[v] = videoID(v).String()
@@ -103,7 +107,7 @@ func (j *job) sources(n int, conns []*grpc.ClientConn, web *http.Client, book *j
 			return nil, err
 		}
 		sources[i] = &source{
-			job: j, client: profilev1.NewProfileServiceClient(conn), conn: conn, http: web, r: r, video: video, videoIDs: ids, shared: shared, acknowledged: book.note,
+			job: j, conn: conn, http: web, r: r, video: video, videoIDs: ids, shared: shared, acknowledged: book.note,
 		}
 	}
 	return sources, nil

@@ -19,7 +19,7 @@ type job struct {
 	// Callers are the callers of a closed loop. With Rate, calls a second, the loop is open instead.
 	Callers int     `json:"callers"`
 	Rate    float64 `json:"rate"`
-	// Bare: the calls are likes, over connections that cost the least.
+	// Bare: calls go over connections that cost the least. Not for REST, echoes and journals.
 	Bare bool `json:"bare"`
 	// Outstanding bounds the unanswered calls of an open loop; a call beyond it fails as NotSent.
 	Outstanding int           `json:"outstanding"`

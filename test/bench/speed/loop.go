@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 )
 
 // caller performs one call after another; it belongs to one goroutine at a time.
@@ -71,39 +69,39 @@ func openLoop(ctx context.Context, idle chan caller, rate float64, length, patie
 	return r.result(elapsed)
 }
 
-// bare is a loop of likes over bare connections, which leave the machine to the service: open with a rate, else closed.
-func (j *job) bare(ctx context.Context) (loadResult, error) {
-	random := newRand(j.Seed, 1)
-	video, err := newSpread(j.Spread, j.Data.Videos, random)
-	if err != nil {
-		return loadResult{}, err
-	}
-	s, start := &source{job: j, r: random, video: video}, time.Now()
+// bare is a loop over bare connections, which leave the machine to the service: open with a rate, else closed.
+func (j *job) bare(ctx context.Context, sources []*source) (loadResult, error) {
+	start := time.Now()
 	r := newRecorder(start, j.Length)
-	var idle chan struct{} // an open loop waits for nobody
-	pool := &wires{job: j, path: profilev1.ProfileService_MutateFavorite_FullMethodName, done: func(call wireCall, a answer) {
+	idle := make(chan *source, len(sources))
+	pool := &wires{job: j, done: func(call wireCall, a answer) {
 		r.answered(call.number, call.intended, call.sent, time.Now(), a)
-		if idle != nil {
-			idle <- struct{}{}
+		if j.Rate == 0 {
+			idle <- call.by
 		}
 	}}
-	due := func(n int, intended time.Time) error {
-		call := wireCall{n, intended, time.Now()}
-		user, request := s.anyLike()
-		sent, err := pool.send(ctx, call, user, request)
+	due := func(n int, by *source, intended time.Time) error {
+		next, err := by.next()
+		if err != nil {
+			return err
+		}
+		call := wireCall{n, by, intended, time.Now()}
+		sent, err := pool.send(ctx, call, next)
 		if err == nil && !sent {
 			pool.done(call, answer{reason: notSent})
 		}
 		return err
 	}
+	var err error
 	if j.Rate > 0 {
-		err = arrivals{start, j.Rate, j.Length, newRand(j.Seed, 0)}.each(ctx, due, pool.flush)
+		err = arrivals{start, j.Rate, j.Length, newRand(j.Seed, 0)}.each(ctx, func(n int, intended time.Time) error {
+			return due(n, sources[n%len(sources)], intended) // who comes waits for nobody
+		}, pool.flush)
 	} else {
-		idle = make(chan struct{}, j.Callers)
-		for range j.Callers {
-			idle <- struct{}{}
+		for _, s := range sources {
+			idle <- s
 		}
-		err = returns{start, j.Length, idle}.each(ctx, due, pool.flush)
+		err = returns{start, j.Length, idle}.each(ctx, func(n int, by *source) error { return due(n, by, time.Now()) }, pool.flush)
 	}
 	elapsed := max(time.Since(start), j.Length)
 	pool.close(ctx, j.Deadline)
@@ -117,11 +115,11 @@ func (j *job) bare(ctx context.Context) (loadResult, error) {
 type returns struct {
 	start  time.Time
 	length time.Duration
-	idle   <-chan struct{}
+	idle   <-chan *source
 }
 
-// each is arrivals.each.
-func (l returns) each(ctx context.Context, due func(n int, intended time.Time) error, pause func()) error {
+// each calls due for everybody who is idle, numbered from 1, and pause before it waits for the next, until the loop is over.
+func (l returns) each(ctx context.Context, due func(n int, by *source) error, pause func()) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, l.start.Add(l.length), errOver)
 	defer cancel()
 	for n := 1; ctx.Err() == nil; n++ {
@@ -129,8 +127,8 @@ func (l returns) each(ctx context.Context, due func(n int, intended time.Time) e
 			pause()
 		}
 		select {
-		case <-l.idle:
-			if err := due(n, time.Now()); err != nil {
+		case by := <-l.idle:
+			if err := due(n, by); err != nil {
 				return err
 			}
 		case <-ctx.Done():

@@ -26,12 +26,11 @@ import (
 // wireBuffer is what a connection collects for one system call.
 const wireBuffer = 64 << 10
 
-// wire is a gRPC connection down to its frames. A flood needs it: grpc-go's client takes as much of the machine as the
-// service does, and what it waits for by itself would count as the service's latency. It knows what unary calls with
-// short answers need, and no more.
+// wire is a gRPC connection down to its frames. grpc-go's client takes as much of the machine as the service does, and what
+// it waits for by itself would count as the service's latency. It knows what unary calls need, and no more: it reads the
+// status of an answer and, as pgbench does, throws its rows away.
 type wire struct {
 	conn     net.Conn
-	path     string
 	patience string
 	done     func(call wireCall, a answer)
 
@@ -42,16 +41,20 @@ type wire struct {
 	block  bytes.Buffer
 	fields *hpack.Encoder
 	stream uint32
-	// window is how many bytes of requests the server takes.
-	window int
-	calls  map[uint32]wireCall
+	// window is how many bytes of requests the server takes, unread how many of its answers' it may not know are read.
+	window, unread int
+	calls          map[uint32]wireCall
 	// full: no more calls may be sent, because the server or the connection ends.
 	full bool
 }
 
+// greatestWindow is how much a server may send unread, which is all the protocol can express: nobody waits for us.
+const greatestWindow = 1<<31 - 1
+
 // wireCall is a call that waits for its answer.
 type wireCall struct {
 	number         int
+	by             *source
 	intended, sent time.Time
 }
 
@@ -59,34 +62,32 @@ type wireCall struct {
 const connectionLost = "ConnectionLost"
 
 // dialWire connects; done is called once for every call that was sent, by one goroutine at a time.
-func dialWire(ctx context.Context, target, path string, patience time.Duration, done func(wireCall, answer)) (*wire, error) {
+func dialWire(ctx context.Context, target string, patience time.Duration, done func(wireCall, answer)) (*wire, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", target)
 	if err != nil {
 		return nil, err
 	}
-	const (
-		initialWindow = 65_535
-		// Answers are never waited for: the server may send as much as the protocol can express.
-		greatestWindow = 1<<31 - 1
-	)
+	const initialWindow = 65_535
 	w := &wire{
-		conn: conn, path: path, patience: strconv.FormatInt(patience.Milliseconds(), 10) + "m", done: done,
+		conn: conn, patience: strconv.FormatInt(patience.Milliseconds(), 10) + "m", done: done,
 		out: bufio.NewWriterSize(conn, wireBuffer), stream: 1, window: initialWindow, calls: map[uint32]wireCall{},
 	}
 	w.framer = http2.NewFramer(w.out, bufio.NewReaderSize(conn, wireBuffer))
 	w.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	w.fields = hpack.NewEncoder(&w.block)
 	_, err = io.WriteString(w.out, http2.ClientPreface)
-	if err = errors.Join(err, w.framer.WriteSettings(), w.framer.WriteWindowUpdate(0, greatestWindow-initialWindow), w.out.Flush()); err != nil {
+	if err = errors.Join(err,
+		w.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: greatestWindow}),
+		w.framer.WriteWindowUpdate(0, greatestWindow-initialWindow), w.out.Flush()); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return w, nil
 }
 
 // send begins a call and reports whether there is room for it; it leaves at the next flush.
-func (w *wire) send(call wireCall, user string, request proto.Message) (sent bool, err error) {
+func (w *wire) send(call wireCall, r request) (sent bool, err error) {
 	const prefix = 5 // a byte for compression, four for the length
-	body, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, prefix, 128), request)
+	body, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, prefix, 128), r.message)
 	if err != nil {
 		return false, err
 	}
@@ -97,16 +98,20 @@ func (w *wire) send(call wireCall, user string, request proto.Message) (sent boo
 		return false, nil
 	}
 	w.block.Reset()
-	for _, f := range []hpack.HeaderField{
+	fields := []hpack.HeaderField{
 		{Name: ":method", Value: "POST"},
 		{Name: ":scheme", Value: "http"},
-		{Name: ":path", Value: w.path},
+		{Name: ":path", Value: r.method},
 		{Name: ":authority", Value: "flood"},
 		{Name: "content-type", Value: "application/grpc"},
 		{Name: "te", Value: "trailers"},
 		{Name: "grpc-timeout", Value: w.patience},
-		{Name: identityHeader, Value: userInfo(user), Sensitive: true}, // not worth a place in the table
-	} {
+		{Name: identityHeader, Value: userInfo(r.user), Sensitive: true}, // not worth a place in the table
+	}
+	if r.consistency != "" {
+		fields = append(fields, hpack.HeaderField{Name: consistencyHeader, Value: r.consistency})
+	}
+	for _, f := range fields {
 		if err := w.fields.WriteField(f); err != nil {
 			return false, err
 		}
@@ -187,6 +192,11 @@ func (w *wire) control(frame http2.Frame) {
 		if f.StreamID == 0 {
 			w.window += int(f.Increment)
 		}
+	case *http2.DataFrame:
+		if w.unread += len(f.Data()); w.unread > greatestWindow/2 {
+			err = errors.Join(w.framer.WriteWindowUpdate(0, uint32(w.unread)), w.out.Flush())
+			w.unread = 0
+		}
 	case *http2.GoAwayFrame:
 		w.full = true
 	}
@@ -228,16 +238,15 @@ func trailers(f *http2.MetaHeadersFrame) answer {
 // wires are connections that are opened as they are needed.
 type wires struct {
 	job   *job
-	path  string
 	done  func(wireCall, answer)
 	open  []*wire
 	group sync.WaitGroup
 }
 
 // send finds room for a call, on the first connection that has some, so that system calls are shared.
-func (p *wires) send(ctx context.Context, call wireCall, user string, request proto.Message) (sent bool, err error) {
+func (p *wires) send(ctx context.Context, call wireCall, r request) (sent bool, err error) {
 	for _, w := range p.open {
-		if sent, err = w.send(call, user, request); sent || err != nil {
+		if sent, err = w.send(call, r); sent || err != nil {
 			return sent, err
 		}
 	}
@@ -245,13 +254,13 @@ func (p *wires) send(ctx context.Context, call wireCall, user string, request pr
 		p.clean()
 		return false, nil
 	}
-	w, err := dialWire(ctx, p.job.Target, p.path, p.job.Deadline, p.done)
+	w, err := dialWire(ctx, p.job.Target, p.job.Deadline, p.done)
 	if err != nil {
 		return false, fmt.Errorf("connect: %w", err)
 	}
 	p.open = append(p.open, w)
 	p.group.Go(w.read)
-	return w.send(call, user, request)
+	return w.send(call, r)
 }
 
 // clean forgets connections that take no more calls. Those that still wait are answered by their reader.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func TestFloodCountsWhatTheServerAnswered(t *testing.T) {
 	})
 	j := job{
 		Target: l.Addr().String(), Work: workLike, Spread: uniform, Data: dataset{Users: 100, Videos: 100, Warm: 1},
-		Rate: 2000, Outstanding: 1000, Length: time.Second, Deadline: 5 * time.Second, Seed: 1, Bare: true,
+		Rate: 2000, Callers: 10, Outstanding: 1000, Length: time.Second, Deadline: 5 * time.Second, Seed: 1, Bare: true,
 	}
 	res, err := j.run(t.Context())
 	require.NoError(t, err)
@@ -86,12 +87,12 @@ func TestFloodOfAServerThatIsGone(t *testing.T) {
 		}
 	}()
 	var lost atomic.Int64
-	w, err := dialWire(t.Context(), l.Addr().String(), "/x/Y", time.Second, func(_ wireCall, a answer) {
+	w, err := dialWire(t.Context(), l.Addr().String(), time.Second, func(_ wireCall, a answer) {
 		assert.Equal(t, connectionLost, a.reason)
 		lost.Add(1)
 	})
 	require.NoError(t, err)
-	sent, err := w.send(wireCall{}, "u", &profilev1.MutateFavoriteRequest{})
+	sent, err := w.send(wireCall{}, request{user: "u", method: "/x/Y", message: &profilev1.MutateFavoriteRequest{}})
 	require.NoError(t, err)
 	w.flush()
 	w.read()
@@ -100,4 +101,47 @@ func TestFloodOfAServerThatIsGone(t *testing.T) {
 	assert.Equal(t, sent, lost.Load() == 1)
 	require.NoError(t, l.Close())
 	<-done
+}
+
+// wordy answers more than a connection takes unasked, and watches how many ask at a time.
+type wordy struct {
+	profilev1.UnimplementedProfileServiceServer
+	calls, now, most, weak atomic.Int64
+}
+
+func (s *wordy) BatchQueryFavorite(ctx context.Context, req *profilev1.BatchQueryFavoriteRequest) (*profilev1.BatchQueryFavoriteResponse, error) {
+	s.calls.Add(1)
+	for n := s.now.Add(1); n > s.most.Load(); {
+		s.most.CompareAndSwap(s.most.Load(), n)
+	}
+	defer s.now.Add(-1)
+	if md, _ := metadata.FromIncomingContext(ctx); first(md.Get(consistencyHeader)) != strong || len(req.GetVideoIds()) != batchIDs {
+		s.weak.Add(1)
+	}
+	return &profilev1.BatchQueryFavoriteResponse{Summaries: []*profilev1.FavoriteSummary{{VideoId: strings.Repeat("x", 100_000)}}}, nil
+}
+
+func TestBareCallersWaitForTheirAnswers(t *testing.T) {
+	t.Parallel()
+	service := &wordy{}
+	server := grpc.NewServer()
+	profilev1.RegisterProfileServiceServer(server, service)
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Stop()
+		require.NoError(t, <-served)
+	})
+	j := job{
+		Target: l.Addr().String(), Work: workBatchCold, Spread: uniform, Data: dataset{Users: 100, Videos: 100, Warm: 1},
+		Callers: 5, Outstanding: 100, Length: 300 * time.Millisecond, Deadline: 5 * time.Second, Seed: 1, Bare: true,
+	}
+	res, err := j.run(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, service.calls.Load(), res.Answers[accepted].Count, "%v", failuresOf(res))
+	assert.Greater(t, service.calls.Load(), int64(10))
+	assert.LessOrEqual(t, service.most.Load(), int64(5))
+	assert.Zero(t, service.weak.Load())
 }
