@@ -79,7 +79,8 @@ type ProfileServiceClient interface {
 	BatchQueryFavorite(ctx context.Context, in *BatchQueryFavoriteRequest, opts ...grpc.CallOption) (*BatchQueryFavoriteResponse, error)
 	// Lists a user's likes and bookmarks, newest first. Callers: self, reader. Reads only. Pages of one
 	// token chain never repeat a row and never skip an unchanged one. INVALID_ARGUMENT/INVALID_PAGE_TOKEN:
-	// malformed, altered, or of another user or query.
+	// malformed, altered, or of another user or query. What the catalog says of a video, whether it is to be had
+	// included, and its counters may be 5 s old; metadata `x-md-consistency: strong` reads the database.
 	ListFavorites(ctx context.Context, in *ListFavoritesRequest, opts ...grpc.CallOption) (*ListFavoritesResponse, error)
 	// Reports where a user is in a video. Callers: self, writer. Repeating a report is safe: seconds are
 	// cumulative, the resume point follows the newest report (of two of one time the greater position, then the
@@ -94,7 +95,7 @@ type ProfileServiceClient interface {
 	// self, reader. Reads only.
 	BatchGetWatchProgress(ctx context.Context, in *BatchGetWatchProgressRequest, opts ...grpc.CallOption) (*BatchGetWatchProgressResponse, error)
 	// Lists what a user has watched (5 % or more), most recent first. Callers: self, reader. Reads only.
-	// Paging as ListFavorites.
+	// Paging, and how old what is shown of videos may be, as ListFavorites.
 	ListWatchHistory(ctx context.Context, in *ListWatchHistoryRequest, opts ...grpc.CallOption) (*ListWatchHistoryResponse, error)
 	// Returns the counters of one video; all zero for a video nobody touched. Callers: anyone, no identity is needed or
 	// looked at. Reads only. As old as 5 s; caches of HTTP may keep it for 5 s more.
@@ -303,7 +304,8 @@ type ProfileServiceServer interface {
 	BatchQueryFavorite(context.Context, *BatchQueryFavoriteRequest) (*BatchQueryFavoriteResponse, error)
 	// Lists a user's likes and bookmarks, newest first. Callers: self, reader. Reads only. Pages of one
 	// token chain never repeat a row and never skip an unchanged one. INVALID_ARGUMENT/INVALID_PAGE_TOKEN:
-	// malformed, altered, or of another user or query.
+	// malformed, altered, or of another user or query. What the catalog says of a video, whether it is to be had
+	// included, and its counters may be 5 s old; metadata `x-md-consistency: strong` reads the database.
 	ListFavorites(context.Context, *ListFavoritesRequest) (*ListFavoritesResponse, error)
 	// Reports where a user is in a video. Callers: self, writer. Repeating a report is safe: seconds are
 	// cumulative, the resume point follows the newest report (of two of one time the greater position, then the
@@ -318,7 +320,7 @@ type ProfileServiceServer interface {
 	// self, reader. Reads only.
 	BatchGetWatchProgress(context.Context, *BatchGetWatchProgressRequest) (*BatchGetWatchProgressResponse, error)
 	// Lists what a user has watched (5 % or more), most recent first. Callers: self, reader. Reads only.
-	// Paging as ListFavorites.
+	// Paging, and how old what is shown of videos may be, as ListFavorites.
 	ListWatchHistory(context.Context, *ListWatchHistoryRequest) (*ListWatchHistoryResponse, error)
 	// Returns the counters of one video; all zero for a video nobody touched. Callers: anyone, no identity is needed or
 	// looked at. Reads only. As old as 5 s; caches of HTTP may keep it for 5 s more.

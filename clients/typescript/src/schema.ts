@@ -141,7 +141,8 @@ export interface paths {
          * List likes and bookmarks
          * @description Lists a user's likes and bookmarks, newest first. Callers: self, reader. Reads only. Pages of one
          *     token chain never repeat a row and never skip an unchanged one. INVALID_PAGE_TOKEN:
-         *     malformed, altered, or of another user or query.
+         *     malformed, altered, or of another user or query. What the catalog says of a video, whether it is to be had
+         *     included, and its counters may be 5 s old; metadata `x-md-consistency: strong` reads the database.
          */
         get: operations["listFavorites"];
         put?: never;
@@ -241,7 +242,7 @@ export interface paths {
         /**
          * List what was watched
          * @description Lists what a user has watched (5 % or more), most recent first. Callers: self, reader. Reads only.
-         *     Paging as ListFavorites.
+         *     Paging, and how old what is shown of videos may be, as ListFavorites.
          */
         get: operations["listWatchHistory"];
         put?: never;
