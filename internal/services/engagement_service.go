@@ -308,7 +308,9 @@ func (s *engagementService) List(ctx context.Context, call models.Call, q Favori
 				return tx.Engagements.ListByUser(ctx, below)
 			},
 			video: func(row po.Favorite) models.VideoID { return row.VideoID },
-			entry: func(row po.Favorite, video *vo.ListedVideo) vo.Favorite { return vo.Favorite{Favorite: row, ListedVideo: video} },
+			entry: func(row po.Favorite, video *vo.ListedVideo) vo.Favorite {
+				return vo.Favorite{Favorite: row, ListedVideo: video}
+			},
 		}.first(ctx, tx, q.Page.size()+1)
 		if err != nil {
 			return err

@@ -311,7 +311,9 @@ func (s *watchHistoryService) List(ctx context.Context, call models.Call, q Watc
 				return tx.WatchLogs.ListRecent(ctx, below)
 			},
 			video: func(row po.WatchLog) models.VideoID { return row.VideoID },
-			entry: func(row po.WatchLog, video *vo.ListedVideo) vo.WatchEntry { return vo.WatchEntry{Log: row, ListedVideo: video} },
+			entry: func(row po.WatchLog, video *vo.ListedVideo) vo.WatchEntry {
+				return vo.WatchEntry{Log: row, ListedVideo: video}
+			},
 		}.first(ctx, tx, q.Page.size()+1)
 		page.Items, page.NextToken = cut(rows, q.Page.size(), func(last vo.WatchEntry) string {
 			return s.tokens.Encode(scope, pagetoken.Key{At: last.Log.LastWatchedAt, VideoID: last.Log.VideoID})

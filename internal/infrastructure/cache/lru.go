@@ -24,9 +24,9 @@ const (
 
 // lru is a bounded map whose entries end with their time to live, counted from the lease they were read under.
 type lru[K comparable, V any] struct {
-	seed   maphash.Seed
-	ttl    time.Duration
-	now    func() time.Duration
+	seed maphash.Seed
+	ttl  time.Duration
+	now  func() time.Duration
 	// renew is the part of its life after which an entry that is used is to be read again.
 	renew  float64
 	shards []shard[K, V]
