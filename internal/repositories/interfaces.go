@@ -41,8 +41,8 @@ type EngagementRepository interface {
 	// Upsert applies commands of distinct registers to locked users and reports each one's effect, in order and
 	// length of cmds. A removal is a soft delete.
 	Upsert(ctx context.Context, cmds []po.FavoriteCommand, policy po.FavoritePolicy) ([]po.FavoriteChange, error)
-	// ListByUser returns active rows, newest first; fewer than asked for only at the end.
-	ListByUser(ctx context.Context, q po.FavoriteQuery) ([]po.Favorite, error)
+	// ListByUser returns active rows for each query, newest first; fewer than asked for only at the end.
+	ListByUser(ctx context.Context, queries []po.FavoriteQuery) ([][]po.Favorite, error)
 	// CountByUser counts what all pages of a list show.
 	CountByUser(ctx context.Context, q po.FavoriteQuery) (int64, error)
 	// BatchGet answers in order and length of ids, with zero values for what does not exist.
@@ -71,8 +71,9 @@ type WatchLogRepository interface {
 	Unjudged(ctx context.Context, limit int32) ([]WatchKey, error)
 	// BatchGet returns what is kept of a user and videos and has not expired, also below the threshold.
 	BatchGet(ctx context.Context, user models.UserID, ids []models.VideoID) (map[models.VideoID]po.WatchRecord, error)
-	// ListRecent returns rows of the history, most recent first; fewer than asked for only at the end.
-	ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchLog, error)
+	// ListRecent returns rows of the history for each query, most recent first; fewer than asked for only at the end. Of
+	// each it knows what is shown, not what reports are merged with.
+	ListRecent(ctx context.Context, queries []po.WatchQuery) ([][]po.WatchLog, error)
 }
 
 // VideoProjectionRepository reads and writes profile.videos_projection.

@@ -1,8 +1,12 @@
 package repositories
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -85,60 +89,72 @@ func (r engagementRepo) BatchGet(ctx context.Context, user models.UserID, ids []
 	return states, nil
 }
 
-// Greater than every key: pages start below it.
+// Greater than every key: lists start below it.
 var (
 	endOfTime  = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	greatestID = uuid.Max
 )
 
-const greatestType = "~"
+// kinds are in the order in which a list has those of one time and video.
+var kinds = []models.FavoriteType{models.Like, models.Bookmark}
 
-func (r engagementRepo) ListByUser(ctx context.Context, q po.FavoriteQuery) ([]po.Favorite, error) {
-	before := po.FavoriteKey{EngagedAt: endOfTime, VideoID: models.VideoID(greatestID), Type: greatestType}
-	if q.Before != nil {
-		before = *q.Before
+func (r engagementRepo) ListByUser(ctx context.Context, queries []po.FavoriteQuery) ([][]po.Favorite, error) {
+	var p profiledb.ListFavoritesParams
+	for i, q := range queries {
+		for k, kind := range kinds {
+			if q.Type != "" && q.Type != kind {
+				continue
+			}
+			at, video := below(q.Before, kind)
+			p.Ordinals = append(p.Ordinals, int32(i*len(kinds)+k))
+			p.UserIDs = append(p.UserIDs, uuid.UUID(q.UserID))
+			p.Types = append(p.Types, string(kind))
+			p.BeforeAts = append(p.BeforeAts, at)
+			p.BeforeVideos = append(p.BeforeVideos, video)
+			p.MaxRows = append(p.MaxRows, int32(q.Limit))
+		}
 	}
-	if q.Type == "" {
-		return r.listAll(ctx, q, before)
-	}
-	return r.listOfType(ctx, q, before)
-}
-
-func (r engagementRepo) listAll(ctx context.Context, q po.FavoriteQuery, before po.FavoriteKey) ([]po.Favorite, error) {
-	rows, err := r.q.ListFavorites(ctx, profiledb.ListFavoritesParams{
-		UserID: uuid.UUID(q.UserID), BeforeAt: before.EngagedAt, BeforeVideoID: uuid.UUID(before.VideoID),
-		BeforeType: string(before.Type), MaxRows: int32(q.Limit),
-	})
+	rows, err := r.q.ListFavorites(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("list favorites: %w", translate(err))
 	}
-	favorites := make([]po.Favorite, len(rows))
-	for i, row := range rows {
-		favorites[i] = decodeFavorite(row)
+	lists := make([][]po.Favorite, len(queries))
+	for _, row := range rows {
+		i, kind := int(row.Ordinal)/len(kinds), kinds[int(row.Ordinal)%len(kinds)]
+		if lists[i] == nil {
+			lists[i] = make([]po.Favorite, 0, queries[i].Limit)
+		}
+		lists[i] = append(lists[i], po.Favorite{
+			VideoID: models.VideoID(row.VideoID), Type: kind, EngagedAt: row.EngagedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
+		})
 	}
-	return favorites, nil
+	for i, list := range lists {
+		slices.SortFunc(list, newestFirst)
+		lists[i] = list[:min(len(list), queries[i].Limit)]
+	}
+	return lists, nil
 }
 
-func (r engagementRepo) listOfType(ctx context.Context, q po.FavoriteQuery, before po.FavoriteKey) ([]po.Favorite, error) {
-	rows, err := r.q.ListFavoritesByType(ctx, profiledb.ListFavoritesByTypeParams{
-		UserID: uuid.UUID(q.UserID), EngagementType: string(q.Type), BeforeAt: before.EngagedAt,
-		BeforeVideoID: uuid.UUID(before.VideoID), MaxRows: int32(q.Limit),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list favorites of type: %w", translate(err))
+// below is the time and video that rows of a kind are strictly below who are below a key of any kind.
+func below(before *po.FavoriteKey, kind models.FavoriteType) (at time.Time, video uuid.UUID) {
+	if before == nil {
+		return endOfTime, greatestID
 	}
-	favorites := make([]po.Favorite, len(rows))
-	for i, row := range rows {
-		favorites[i] = decodeFavorite(profiledb.ListFavoritesRow(row))
+	at, video = before.EngagedAt, uuid.UUID(before.VideoID)
+	if kind >= before.Type {
+		return at, video
 	}
-	return favorites, nil
+	for n := len(video) - 1; n >= 0; n-- { // the next video: the row of this kind is itself below the key
+		if video[n]++; video[n] != 0 {
+			return at, video
+		}
+	}
+	return at.Add(time.Microsecond), video
 }
 
-func decodeFavorite(row profiledb.ListFavoritesRow) po.Favorite {
-	return po.Favorite{
-		VideoID: models.VideoID(row.VideoID), Type: models.FavoriteType(row.EngagementType),
-		EngagedAt: row.EngagedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
-	}
+// newestFirst is the order of lists (S50).
+func newestFirst(a, b po.Favorite) int {
+	return -cmp.Or(a.EngagedAt.Compare(b.EngagedAt), bytes.Compare(a.VideoID[:], b.VideoID[:]), strings.Compare(string(a.Type), string(b.Type)))
 }
 
 func (r engagementRepo) CountByUser(ctx context.Context, q po.FavoriteQuery) (int64, error) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lingo-services/profile/internal/models"
@@ -17,9 +18,9 @@ import (
 
 func favorites(t testing.TB, s schema, q po.FavoriteQuery) []po.Favorite {
 	t.Helper()
-	return read(t, s, func(ctx context.Context, tx *repositories.Tx) ([]po.Favorite, error) {
-		return tx.Engagements.ListByUser(ctx, q)
-	})
+	return read(t, s, func(ctx context.Context, tx *repositories.Tx) ([][]po.Favorite, error) {
+		return tx.Engagements.ListByUser(ctx, []po.FavoriteQuery{q})
+	})[0]
 }
 
 func countFavorites(t testing.TB, s schema, q po.FavoriteQuery) int64 {
@@ -192,4 +193,58 @@ func TestM97_TimesKeepMicroseconds(t *testing.T) {
 	at := noon.Add(123_456 * time.Microsecond)
 	favor(t, s, adding(user(1), video(1), at))
 	require.Equal(t, at, favorites(t, s, po.FavoriteQuery{UserID: user(1), Limit: 1})[0].EngagedAt)
+}
+
+// A page may end between the like and the bookmark of one video, whatever its id.
+func TestS50_PagesMayEndBetweenTheKindsOfAVideo(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ids := []models.VideoID{models.VideoID(uuid.Max), {14: 1, 15: 0xff}, {15: 0xff}, {14: 1}, {15: 1}}
+	var want []po.FavoriteKey
+	for _, id := range ids {
+		favor(t, s, adding(user(1), id, after(1)), bookmarking(user(1), id, after(1)))
+		want = append(want, po.FavoriteKey{EngagedAt: after(1), VideoID: id, Type: models.Like}, po.FavoriteKey{EngagedAt: after(1), VideoID: id, Type: models.Bookmark})
+	}
+	slices.SortFunc(want, newestFirst)
+	for size := 1; size <= len(want)+1; size++ {
+		require.Equal(t, want, pages(t, s, po.FavoriteQuery{UserID: user(1), Limit: size}), size)
+	}
+}
+
+// Lists that are read together are each their own.
+func TestS50_ListsReadTogetherAreWhatTheyAreAlone(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.stopClock(t, after(100))
+	for u := range byte(3) {
+		for n := range 4 * (u + 1) {
+			favor(t, s, adding(user(u), video(n), after(int(n))), bookmarking(user(u), video(n), after(int(n))))
+			l := watchLog(user(u), video(n))
+			l.LastWatchedAt = after(int(n))
+			storeLogs(t, s, l)
+		}
+	}
+	var likes []po.FavoriteQuery
+	var watches []po.WatchQuery
+	for _, u := range []models.UserID{user(2), user(0), newUser(), user(1), user(2)} {
+		for limit := range 7 {
+			key := po.FavoriteKey{EngagedAt: after(limit), VideoID: video(byte(limit)), Type: models.Like}
+			likes = append(likes, po.FavoriteQuery{UserID: u, Limit: limit + 1}, po.FavoriteQuery{UserID: u, Type: models.Bookmark, Before: &key, Limit: 3})
+			watches = append(watches, po.WatchQuery{UserID: u, Limit: limit + 1},
+				po.WatchQuery{UserID: u, Before: &po.WatchKey{LastWatchedAt: key.EngagedAt, VideoID: key.VideoID}, WatchedAfter: ptr(after(1)), Limit: 3})
+		}
+	}
+	together := read(t, s, func(ctx context.Context, tx *repositories.Tx) ([][]po.Favorite, error) {
+		return tx.Engagements.ListByUser(ctx, likes)
+	})
+	for i, q := range likes {
+		require.Equal(t, favorites(t, s, q), together[i])
+		require.LessOrEqual(t, len(together[i]), q.Limit)
+	}
+	histories := read(t, s, func(ctx context.Context, tx *repositories.Tx) ([][]po.WatchLog, error) {
+		return tx.WatchLogs.ListRecent(ctx, watches)
+	})
+	for i, q := range watches {
+		require.Equal(t, history(t, s, q), histories[i])
+	}
 }

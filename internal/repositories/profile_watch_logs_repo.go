@@ -1,8 +1,11 @@
 package repositories
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -134,24 +137,42 @@ func (r watchLogRepo) BatchGet(ctx context.Context, user models.UserID, ids []mo
 	return records, nil
 }
 
-func (r watchLogRepo) ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchLog, error) {
-	before := po.WatchKey{LastWatchedAt: endOfTime, VideoID: models.VideoID(greatestID)}
-	if q.Before != nil {
-		before = *q.Before
+func (r watchLogRepo) ListRecent(ctx context.Context, queries []po.WatchQuery) ([][]po.WatchLog, error) {
+	var p profiledb.ListWatchHistoryParams
+	for i, q := range queries {
+		before := or(q.Before, po.WatchKey{LastWatchedAt: endOfTime, VideoID: models.VideoID(greatestID)})
+		p.Ordinals = append(p.Ordinals, int32(i))
+		p.UserIDs = append(p.UserIDs, uuid.UUID(q.UserID))
+		p.BeforeAts = append(p.BeforeAts, before.LastWatchedAt)
+		p.BeforeVideos = append(p.BeforeVideos, uuid.UUID(before.VideoID))
+		p.WatchedAfters = append(p.WatchedAfters, orZero(q.WatchedAfter))
+		p.WatchedBefores = append(p.WatchedBefores, or(q.WatchedBefore, endOfTime))
+		p.Completions = append(p.Completions, string(q.Completion))
+		p.MaxRows = append(p.MaxRows, int32(q.Limit))
 	}
-	rows, err := r.q.ListWatchHistory(ctx, profiledb.ListWatchHistoryParams{
-		UserID: uuid.UUID(q.UserID), BeforeAt: before.LastWatchedAt, BeforeVideoID: uuid.UUID(before.VideoID),
-		WatchedAfter: orZero(q.WatchedAfter), WatchedBefore: or(q.WatchedBefore, endOfTime),
-		Completion: string(q.Completion), MaxRows: int32(q.Limit),
-	})
+	rows, err := r.q.ListWatchHistory(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("list watch history: %w", translate(err))
 	}
-	logs := make([]po.WatchLog, len(rows))
-	for i, row := range rows {
-		logs[i] = decodeWatchLog(row)
+	lists := make([][]po.WatchLog, len(queries))
+	for _, row := range rows {
+		if lists[row.Ordinal] == nil {
+			lists[row.Ordinal] = make([]po.WatchLog, 0, queries[row.Ordinal].Limit)
+		}
+		lists[row.Ordinal] = append(lists[row.Ordinal], po.WatchLog{
+			UserID: models.UserID(row.UserID), VideoID: models.VideoID(row.VideoID),
+			PositionSeconds: row.PositionSeconds, RatioBP: row.RatioBP, ResumeAt: row.ResumeAt.UTC(), RatioAt: or(row.RatioAt, row.ResumeAt).UTC(),
+			MaxRatioBP: row.MaxRatioBP, CountedSeconds: row.CountedSeconds, QualifiedAt: utc(row.QualifiedAt), CompletedAt: utc(row.CompletedAt),
+			CompletedCount: row.CompletedCount, SessionID: row.SessionID,
+			FirstWatchedAt: row.FirstWatchedAt.UTC(), LastWatchedAt: row.LastWatchedAt.UTC(), ExpiresAt: row.ExpiresAt.UTC(),
+		})
 	}
-	return logs, nil
+	for _, list := range lists {
+		slices.SortFunc(list, func(a, b po.WatchLog) int {
+			return -cmp.Or(a.LastWatchedAt.Compare(b.LastWatchedAt), bytes.Compare(a.VideoID[:], b.VideoID[:]))
+		})
+	}
+	return lists, nil
 }
 
 func decodeWatchLog(row profiledb.ProfileWatchLog) po.WatchLog {

@@ -73,13 +73,10 @@ func glances(ctx context.Context) []func(tx *Tx) error {
 	return []func(tx *Tx) error{
 		func(tx *Tx) error { return second(tx.Profiles.BatchGet(ctx, nil)) },
 		func(tx *Tx) error { return second(tx.Engagements.BatchGet(ctx, models.UserID{}, []models.VideoID{{}})) },
-		func(tx *Tx) error { return second(tx.Engagements.ListByUser(ctx, po.FavoriteQuery{Limit: 1})) },
-		func(tx *Tx) error {
-			return second(tx.Engagements.ListByUser(ctx, po.FavoriteQuery{Limit: 1, Type: models.Like}))
-		},
+		func(tx *Tx) error { return second(tx.Engagements.ListByUser(ctx, nil)) },
 		func(tx *Tx) error { return second(tx.Videos.ListByIDs(ctx, nil)) },
 		func(tx *Tx) error { return second(tx.WatchLogs.BatchGet(ctx, models.UserID{}, nil)) },
-		func(tx *Tx) error { return second(tx.WatchLogs.ListRecent(ctx, po.WatchQuery{Limit: 1})) },
+		func(tx *Tx) error { return second(tx.WatchLogs.ListRecent(ctx, nil)) },
 	}
 }
 

@@ -42,6 +42,7 @@ type engagementService struct {
 	// favorites answers BatchQuery and is told what changed.
 	favorites *Favorites
 	videos    *ListedVideos
+	lists     *sharedReads[po.FavoriteQuery, []po.Favorite]
 	writer    writer[FavoriteCommand, vo.FavoriteOutcome]
 }
 
@@ -63,6 +64,10 @@ func NewEngagementService(store Store, tokens *pagetoken.Codec, observer Observe
 		committed: s.committed,
 		failed:    func(err error) { observeError(observer, err) },
 	}, opts.Coalescing, func(n int, waited time.Duration) { observer.BatchTaken("favorite", n, waited) })
+	s.lists = newSharedReads(store, observer, "favorite_list", opts.Coalescing,
+		rowsOf(func(ctx context.Context, tx *repositories.Tx, queries []po.FavoriteQuery) ([][]po.Favorite, error) {
+			return tx.Engagements.ListByUser(ctx, queries)
+		}))
 	return s
 }
 
@@ -295,37 +300,40 @@ func (s *engagementService) List(ctx context.Context, call models.Call, q Favori
 	if key != nil {
 		query.Before = &po.FavoriteKey{EngagedAt: key.At, VideoID: key.VideoID, Type: typeOf(key.Kind)}
 	}
-	err = s.store.Read(ctx, call.Actor, func(ctx context.Context, tx *repositories.Tx) error {
-		page = vo.Page[vo.Favorite]{}
-		rows, err := listing[po.Favorite, vo.Favorite]{
-			videos: s.videos, call: call, everything: q.IncludeUnavailable,
-			next: func(last *po.Favorite, limit int) ([]po.Favorite, error) {
-				below := query
-				if below.Limit = limit; last != nil {
-					key := last.Key()
-					below.Before = &key
-				}
-				return tx.Engagements.ListByUser(ctx, below)
-			},
-			video: func(row po.Favorite) models.VideoID { return row.VideoID },
-			entry: func(row po.Favorite, video *vo.ListedVideo) vo.Favorite {
-				return vo.Favorite{Favorite: row, ListedVideo: video}
-			},
-		}.first(ctx, tx, q.Page.size()+1)
-		if err != nil {
-			return err
-		}
-		page.Items, page.NextToken = cut(rows, q.Page.size(), func(last vo.Favorite) string {
-			return s.tokens.Encode(scope, pagetoken.Key{At: last.EngagedAt, VideoID: last.VideoID, Kind: kindOf(last.Type)})
-		})
-		if q.WithCount {
-			total, err := tx.Engagements.CountByUser(ctx, query)
-			page.Total = &total
-			return err
-		}
-		return nil
+	rows, err := listing[po.Favorite, vo.Favorite]{
+		videos: s.videos, call: call, everything: q.IncludeUnavailable,
+		next: func(ctx context.Context, last *po.Favorite, limit int) ([]po.Favorite, error) {
+			below := query
+			if below.Limit = limit; last != nil {
+				key := last.Key()
+				below.Before = &key
+			}
+			return s.lists.get(ctx, call, below)
+		},
+		video: func(row po.Favorite) models.VideoID { return row.VideoID },
+		entry: func(row po.Favorite, video *vo.ListedVideo) vo.Favorite {
+			return vo.Favorite{Favorite: row, ListedVideo: video}
+		},
+	}.first(ctx, q.Page.size()+1)
+	if err != nil {
+		return page, err
+	}
+	page.Items, page.NextToken = cut(rows, q.Page.size(), func(last vo.Favorite) string {
+		return s.tokens.Encode(scope, pagetoken.Key{At: last.EngagedAt, VideoID: last.VideoID, Kind: kindOf(last.Type)})
 	})
+	if q.WithCount {
+		page.Total, err = s.count(ctx, call, query)
+	}
 	return page, err
+}
+
+func (s *engagementService) count(ctx context.Context, call models.Call, query po.FavoriteQuery) (*int64, error) {
+	var total int64
+	err := s.store.Read(ctx, call.Actor, func(ctx context.Context, tx *repositories.Tx) (err error) {
+		total, err = tx.Engagements.CountByUser(ctx, query)
+		return err
+	})
+	return &total, err
 }
 
 // The tail of a favourite's key; its order is that of the type names.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/models/vo"
 	"github.com/lingo-services/profile/internal/repositories"
 )
@@ -11,6 +12,7 @@ import (
 // ListedVideos is what lists show of videos, read through a cache: the same few are in the lists of many, and a user whose
 // newest videos are hidden costs a look into memory for each of them.
 type ListedVideos struct {
+	store    Store
 	cache    ListedCache
 	observer CacheObserver
 	renewal  *renewal[*vo.ListedVideo]
@@ -18,20 +20,18 @@ type ListedVideos struct {
 
 // NewListedVideos reads from store what the cache does not have.
 func NewListedVideos(store Store, cache ListedCache, observer CacheObserver) *ListedVideos {
-	return &ListedVideos{cache, observer, newRenewal(cache, func(ctx context.Context, ids []models.VideoID) (videos []*vo.ListedVideo, err error) {
-		err = store.Read(ctx, models.ServiceActor, func(ctx context.Context, tx *repositories.Tx) error {
-			videos, err = readListed(ctx, tx, ids)
-			return err
-		})
-		return videos, err
-	})}
+	l := &ListedVideos{store: store, cache: cache, observer: observer}
+	l.renewal = newRenewal(cache, func(ctx context.Context, ids []models.VideoID) ([]*vo.ListedVideo, error) {
+		return l.read(ctx, models.ServiceActor, ids)
+	})
+	return l
 }
 
-// get answers in order and length of ids; tx reads what is not in the cache, or everything for a strong call.
-func (l *ListedVideos) get(ctx context.Context, tx *repositories.Tx, call models.Call, ids []models.VideoID) ([]*vo.ListedVideo, error) {
+// get answers in order and length of ids, past the cache for a strong call. Errors: those of Store.Read.
+func (l *ListedVideos) get(ctx context.Context, call models.Call, ids []models.VideoID) ([]*vo.ListedVideo, error) {
 	if call.Strong {
 		l.observer.CacheBypassed(ListedCacheName, len(ids))
-		return readListed(ctx, tx, ids)
+		return l.read(ctx, call.Actor, ids)
 	}
 	found := l.cache.Get(ids)
 	videos := make([]*vo.ListedVideo, len(ids))
@@ -48,7 +48,7 @@ func (l *ListedVideos) get(ctx context.Context, tx *repositories.Tx, call models
 	if len(missed) == 0 {
 		return videos, nil
 	}
-	read, err := readListed(ctx, tx, missed)
+	read, err := l.read(ctx, call.Actor, missed)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +66,12 @@ func (l *ListedVideos) get(ctx context.Context, tx *repositories.Tx, call models
 	return videos, nil
 }
 
-func readListed(ctx context.Context, tx *repositories.Tx, ids []models.VideoID) ([]*vo.ListedVideo, error) {
-	read, err := tx.Videos.Listed(ctx, ids)
+func (l *ListedVideos) read(ctx context.Context, actor models.Actor, ids []models.VideoID) ([]*vo.ListedVideo, error) {
+	var read map[models.VideoID]po.ListedVideo
+	err := l.store.Read(ctx, actor, func(ctx context.Context, tx *repositories.Tx) (err error) {
+		read, err = tx.Videos.Listed(ctx, ids)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

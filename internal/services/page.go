@@ -7,7 +7,6 @@ import (
 
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/vo"
-	"github.com/lingo-services/profile/internal/repositories"
 )
 
 // cut keeps the first size of size+1 rows read; when there was one more, token continues below the last
@@ -34,20 +33,20 @@ type listing[R, E any] struct {
 	// everything: nothing is hidden.
 	everything bool
 	// next reads up to limit rows below last, which is nil for the first ones.
-	next  func(last *R, limit int) ([]R, error)
+	next  func(ctx context.Context, last *R, limit int) ([]R, error)
 	video func(row R) models.VideoID
 	entry func(row R, video *vo.ListedVideo) E
 }
 
 // first reads rows until size of them show, or there are no more.
-func (l listing[R, E]) first(ctx context.Context, tx *repositories.Tx, size int) (entries []E, err error) {
+func (l listing[R, E]) first(ctx context.Context, size int) (entries []E, err error) {
 	var last *R
 	for limit := size + size/spareShare; ; limit = min(scanGrowth*limit, maxScan) {
-		rows, err := l.next(last, limit)
+		rows, err := l.next(ctx, last, limit)
 		if err != nil {
 			return nil, err
 		}
-		if entries, err = l.show(ctx, tx, rows, entries); err != nil {
+		if entries, err = l.show(ctx, rows, entries); err != nil {
 			return nil, err
 		}
 		if len(entries) >= size || len(rows) < limit {
@@ -57,12 +56,12 @@ func (l listing[R, E]) first(ctx context.Context, tx *repositories.Tx, size int)
 	}
 }
 
-func (l listing[R, E]) show(ctx context.Context, tx *repositories.Tx, rows []R, entries []E) ([]E, error) {
+func (l listing[R, E]) show(ctx context.Context, rows []R, entries []E) ([]E, error) {
 	ids := make([]models.VideoID, len(rows))
 	for i, row := range rows {
 		ids[i] = l.video(row)
 	}
-	videos, err := l.videos.get(ctx, tx, l.call, ids)
+	videos, err := l.videos.get(ctx, l.call, ids)
 	for i, video := range videos {
 		if l.everything || video.ShownTo(l.call.Subject) {
 			entries = append(entries, l.entry(rows[i], video))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -22,8 +21,7 @@ type profileService struct {
 	newID    NewID
 	opts     Options
 	writer   writer[UpdateProfile, vo.ProfileOutcome]
-	// reads are answered by statements that callers share.
-	reads *coalesce.Queue[models.Call, vo.User]
+	reads    *sharedReads[struct{}, vo.User]
 }
 
 // NewProfileService serves profiles from store.
@@ -42,51 +40,24 @@ func NewProfileService(store Store, observer Observer, newID NewID, opts Options
 		committed: s.committed,
 		failed:    func(err error) { observeError(observer, err) },
 	}
-	s.reads = coalesce.New(opts.Coalescing, coalesce.Work[models.Call, vo.User]{
-		Shared: s.getTogether, Alone: s.getAlone, Taken: func(n int, waited time.Duration) { observer.BatchTaken("profile_read", n, waited) },
-	})
+	s.reads = newSharedReads(store, observer, "profile_read", opts.Coalescing, readProfiles)
 	return s
 }
 
-// Get reads what was committed before it came: a statement that callers share begins after all of them have come.
 func (s *profileService) Get(ctx context.Context, call models.Call) (vo.User, error) {
-	if call.Actor.IsService() {
-		return s.getAlone(ctx, call)
-	}
-	return s.reads.Do(ctx, call.Subject, call)
+	return s.reads.get(ctx, call, struct{}{})
 }
 
-func (s *profileService) getAlone(ctx context.Context, call models.Call) (user vo.User, err error) {
-	outcomes, err := s.get(ctx, []models.Call{call}, func(ctx context.Context, _ []models.UserID, fn func(ctx context.Context, tx *repositories.Tx) error) error {
-		return s.store.Read(ctx, call.Actor, fn)
-	})
-	if err != nil {
-		return user, err
+func readProfiles(ctx context.Context, tx *repositories.Tx, asked []question[struct{}]) ([]coalesce.Outcome[vo.User], error) {
+	users := make([]models.UserID, len(asked))
+	for i, q := range asked {
+		users[i] = q.call.Subject
 	}
-	return outcomes[0].Value, outcomes[0].Err
-}
-
-// getTogether reads the profiles of users who ask for their own.
-func (s *profileService) getTogether(ctx context.Context, calls []models.Call) ([]coalesce.Outcome[vo.User], error) {
-	return s.get(ctx, calls, s.store.ReadFor)
-}
-
-func (s *profileService) get(ctx context.Context, calls []models.Call,
-	transact func(ctx context.Context, users []models.UserID, fn func(ctx context.Context, tx *repositories.Tx) error) error,
-) ([]coalesce.Outcome[vo.User], error) {
-	users := make([]models.UserID, len(calls))
-	for i, c := range calls {
-		users[i] = c.Subject
-	}
-	var found map[models.UserID]po.User
-	err := transact(ctx, users, func(ctx context.Context, tx *repositories.Tx) (err error) {
-		found, err = tx.Profiles.BatchGet(ctx, users)
-		return err
-	})
+	found, err := tx.Profiles.BatchGet(ctx, users)
 	if err != nil {
 		return nil, err
 	}
-	outcomes := make([]coalesce.Outcome[vo.User], len(calls))
+	outcomes := make([]coalesce.Outcome[vo.User], len(asked))
 	for i, id := range users {
 		if user, exists := found[id]; exists {
 			outcomes[i].Value = user

@@ -21,6 +21,7 @@ type watchHistoryService struct {
 	newID    NewID
 	opts     Options
 	videos   *ListedVideos
+	lists    *sharedReads[po.WatchQuery, []po.WatchLog]
 	writer   writer[ProgressReport, vo.WatchOutcome]
 }
 
@@ -37,6 +38,10 @@ func NewWatchHistoryService(store Store, tokens *pagetoken.Codec, observer Obser
 		committed: s.committed,
 		failed:    func(err error) { observeError(observer, err) },
 	}, opts.Coalescing, func(n int, waited time.Duration) { observer.BatchTaken("progress", n, waited) })
+	s.lists = newSharedReads(store, observer, "history_list", opts.Coalescing,
+		rowsOf(func(ctx context.Context, tx *repositories.Tx, queries []po.WatchQuery) ([][]po.WatchLog, error) {
+			return tx.WatchLogs.ListRecent(ctx, queries)
+		}))
 	return s
 }
 
@@ -299,26 +304,23 @@ func (s *watchHistoryService) List(ctx context.Context, call models.Call, q Watc
 	if key != nil {
 		query.Before = &po.WatchKey{LastWatchedAt: key.At, VideoID: key.VideoID}
 	}
-	err = s.store.Read(ctx, call.Actor, func(ctx context.Context, tx *repositories.Tx) error {
-		rows, err := listing[po.WatchLog, vo.WatchEntry]{
-			videos: s.videos, call: call, everything: q.IncludeUnavailable,
-			next: func(last *po.WatchLog, limit int) ([]po.WatchLog, error) {
-				below := query
-				if below.Limit = limit; last != nil {
-					key := last.Key()
-					below.Before = &key
-				}
-				return tx.WatchLogs.ListRecent(ctx, below)
-			},
-			video: func(row po.WatchLog) models.VideoID { return row.VideoID },
-			entry: func(row po.WatchLog, video *vo.ListedVideo) vo.WatchEntry {
-				return vo.WatchEntry{Log: row, ListedVideo: video}
-			},
-		}.first(ctx, tx, q.Page.size()+1)
-		page.Items, page.NextToken = cut(rows, q.Page.size(), func(last vo.WatchEntry) string {
-			return s.tokens.Encode(scope, pagetoken.Key{At: last.Log.LastWatchedAt, VideoID: last.Log.VideoID})
-		})
-		return err
+	rows, err := listing[po.WatchLog, vo.WatchEntry]{
+		videos: s.videos, call: call, everything: q.IncludeUnavailable,
+		next: func(ctx context.Context, last *po.WatchLog, limit int) ([]po.WatchLog, error) {
+			below := query
+			if below.Limit = limit; last != nil {
+				key := last.Key()
+				below.Before = &key
+			}
+			return s.lists.get(ctx, call, below)
+		},
+		video: func(row po.WatchLog) models.VideoID { return row.VideoID },
+		entry: func(row po.WatchLog, video *vo.ListedVideo) vo.WatchEntry {
+			return vo.WatchEntry{Log: row, ListedVideo: video}
+		},
+	}.first(ctx, q.Page.size()+1)
+	page.Items, page.NextToken = cut(rows, q.Page.size(), func(last vo.WatchEntry) string {
+		return s.tokens.Encode(scope, pagetoken.Key{At: last.Log.LastWatchedAt, VideoID: last.Log.VideoID})
 	})
 	return page, err
 }

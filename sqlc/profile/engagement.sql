@@ -88,40 +88,24 @@ SELECT e.video_id, e.engagement_type, e.engaged_at, (e.deleted_at IS NULL)::bool
 FROM profile.engagements e
 WHERE e.user_id = @user_id AND e.video_id = ANY (@video_ids::uuid[]) AND e.engagement_type = ANY (ARRAY['bookmark', 'like']);
 
--- Active rows of both kinds below a key: of the newest of each kind, the newest. Nothing is asked of their videos.
+-- Active rows of lists of one kind, each below its key, newest first within a list. Nothing is asked of their videos.
 -- name: ListFavorites :many
-(SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
- FROM profile.engagements e
- WHERE e.user_id = @user_id
-   AND e.engagement_type = 'like'
-   AND e.deleted_at IS NULL
-   AND (e.engaged_at, e.video_id) <= (@before_at::timestamptz, @before_video_id::uuid)
-   AND (e.engaged_at, e.video_id, e.engagement_type) < (@before_at::timestamptz, @before_video_id::uuid, @before_type::text)
- ORDER BY e.engaged_at DESC, e.video_id DESC
- LIMIT @max_rows::int)
-UNION ALL
-(SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
- FROM profile.engagements e
- WHERE e.user_id = @user_id
-   AND e.engagement_type = 'bookmark'
-   AND e.deleted_at IS NULL
-   AND (e.engaged_at, e.video_id) <= (@before_at::timestamptz, @before_video_id::uuid)
-   AND (e.engaged_at, e.video_id, e.engagement_type) < (@before_at::timestamptz, @before_video_id::uuid, @before_type::text)
- ORDER BY e.engaged_at DESC, e.video_id DESC
- LIMIT @max_rows::int)
-ORDER BY engaged_at DESC, video_id DESC, engagement_type DESC
-LIMIT @max_rows::int;
-
--- As ListFavorites, of one type.
--- name: ListFavoritesByType :many
-SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
-FROM profile.engagements e
-WHERE e.user_id = @user_id
-  AND e.engagement_type = @engagement_type
-  AND e.deleted_at IS NULL
-  AND (e.engaged_at, e.video_id) < (@before_at::timestamptz, @before_video_id::uuid)
-ORDER BY e.engaged_at DESC, e.video_id DESC
-LIMIT @max_rows::int;
+SELECT i.ordinal::int AS ordinal, e.video_id, e.engaged_at, e.updated_at
+FROM (SELECT unnest(@ordinals::int[])           AS ordinal,
+             unnest(@user_ids::uuid[])          AS user_id,
+             unnest(@types::text[])             AS engagement_type,
+             unnest(@before_ats::timestamptz[]) AS before_at,
+             unnest(@before_videos::uuid[])     AS before_video_id,
+             unnest(@max_rows::int[])           AS max_rows) i
+CROSS JOIN LATERAL (
+    SELECT r.video_id, r.engaged_at, r.updated_at
+    FROM profile.engagements r
+    WHERE r.user_id = i.user_id
+      AND r.engagement_type = i.engagement_type
+      AND r.deleted_at IS NULL
+      AND (r.engaged_at, r.video_id) < (i.before_at, i.before_video_id)
+    ORDER BY r.engaged_at DESC, r.video_id DESC
+    LIMIT i.max_rows) e;
 
 -- Rows that all pages of a list show. An empty type counts both kinds.
 -- name: CountFavorites :one

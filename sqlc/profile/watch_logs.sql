@@ -80,17 +80,29 @@ FROM profile.watch_logs w
 LEFT JOIN LATERAL (SELECT p.duration_micros FROM profile.videos_projection p WHERE p.video_id = w.video_id LIMIT 1) v ON true
 WHERE w.user_id = @user_id AND w.video_id = ANY (@video_ids::uuid[]);
 
--- Rows below a key that are in the history and have not expired; nothing is asked of their videos. Bounds: last_watched_at
--- in [watched_after, watched_before); completion is empty, completed or in_progress.
+-- Rows of histories that have not expired, each below its key, newest first within a history; nothing is asked of their
+-- videos. Bounds: last_watched_at in [watched_after, watched_before); completion is empty, completed or in_progress. The
+-- columns are those that are shown.
 -- name: ListWatchHistory :many
-SELECT w.*
-FROM profile.watch_logs w
-WHERE w.user_id = @user_id
-  AND w.qualified_at IS NOT NULL
-  AND w.expires_at > (SELECT profile.clock_now())
-  AND (w.last_watched_at, w.video_id) < (@before_at::timestamptz, @before_video_id::uuid)
-  AND w.last_watched_at >= @watched_after::timestamptz
-  AND w.last_watched_at < @watched_before::timestamptz
-  AND (@completion::text = '' OR (w.completed_at IS NOT NULL) = (@completion = 'completed'))
-ORDER BY w.last_watched_at DESC, w.video_id DESC
-LIMIT @max_rows::int;
+SELECT i.ordinal::int AS ordinal, w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.ratio_at, w.max_ratio_bp,
+       w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.session_id, w.first_watched_at, w.last_watched_at, w.expires_at
+FROM (SELECT unnest(@ordinals::int[])               AS ordinal,
+             unnest(@user_ids::uuid[])              AS user_id,
+             unnest(@before_ats::timestamptz[])     AS before_at,
+             unnest(@before_videos::uuid[])         AS before_video_id,
+             unnest(@watched_afters::timestamptz[]) AS watched_after,
+             unnest(@watched_befores::timestamptz[]) AS watched_before,
+             unnest(@completions::text[])           AS completion,
+             unnest(@max_rows::int[])               AS max_rows) i
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM profile.watch_logs l
+    WHERE l.user_id = i.user_id
+      AND l.qualified_at IS NOT NULL
+      AND l.expires_at > (SELECT profile.clock_now())
+      AND (l.last_watched_at, l.video_id) < (i.before_at, i.before_video_id)
+      AND l.last_watched_at >= i.watched_after
+      AND l.last_watched_at < i.watched_before
+      AND (i.completion = '' OR (l.completed_at IS NOT NULL) = (i.completion = 'completed'))
+    ORDER BY l.last_watched_at DESC, l.video_id DESC
+    LIMIT i.max_rows) w;

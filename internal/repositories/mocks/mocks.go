@@ -230,18 +230,18 @@ func (mr *MockEngagementRepositoryMockRecorder) CountByUser(ctx, q any) *gomock.
 }
 
 // ListByUser mocks base method.
-func (m *MockEngagementRepository) ListByUser(ctx context.Context, q po.FavoriteQuery) ([]po.Favorite, error) {
+func (m *MockEngagementRepository) ListByUser(ctx context.Context, queries []po.FavoriteQuery) ([][]po.Favorite, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "ListByUser", ctx, q)
-	ret0, _ := ret[0].([]po.Favorite)
+	ret := m.ctrl.Call(m, "ListByUser", ctx, queries)
+	ret0, _ := ret[0].([][]po.Favorite)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // ListByUser indicates an expected call of ListByUser.
-func (mr *MockEngagementRepositoryMockRecorder) ListByUser(ctx, q any) *gomock.Call {
+func (mr *MockEngagementRepositoryMockRecorder) ListByUser(ctx, queries any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "ListByUser", reflect.TypeOf((*MockEngagementRepository)(nil).ListByUser), ctx, q)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "ListByUser", reflect.TypeOf((*MockEngagementRepository)(nil).ListByUser), ctx, queries)
 }
 
 // Upsert mocks base method.
@@ -314,18 +314,18 @@ func (mr *MockWatchLogRepositoryMockRecorder) Get(ctx, keys any) *gomock.Call {
 }
 
 // ListRecent mocks base method.
-func (m *MockWatchLogRepository) ListRecent(ctx context.Context, q po.WatchQuery) ([]po.WatchLog, error) {
+func (m *MockWatchLogRepository) ListRecent(ctx context.Context, queries []po.WatchQuery) ([][]po.WatchLog, error) {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "ListRecent", ctx, q)
-	ret0, _ := ret[0].([]po.WatchLog)
+	ret := m.ctrl.Call(m, "ListRecent", ctx, queries)
+	ret0, _ := ret[0].([][]po.WatchLog)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
 
 // ListRecent indicates an expected call of ListRecent.
-func (mr *MockWatchLogRepositoryMockRecorder) ListRecent(ctx, q any) *gomock.Call {
+func (mr *MockWatchLogRepositoryMockRecorder) ListRecent(ctx, queries any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "ListRecent", reflect.TypeOf((*MockWatchLogRepository)(nil).ListRecent), ctx, q)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "ListRecent", reflect.TypeOf((*MockWatchLogRepository)(nil).ListRecent), ctx, queries)
 }
 
 // PruneSessions mocks base method.

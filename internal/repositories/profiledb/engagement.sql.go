@@ -83,52 +83,49 @@ func (q *Queries) GetFavorites(ctx context.Context, arg GetFavoritesParams) ([]G
 }
 
 const listFavorites = `-- name: ListFavorites :many
-(SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
- FROM profile.engagements e
- WHERE e.user_id = $2
-   AND e.engagement_type = 'like'
-   AND e.deleted_at IS NULL
-   AND (e.engaged_at, e.video_id) <= ($3::timestamptz, $4::uuid)
-   AND (e.engaged_at, e.video_id, e.engagement_type) < ($3::timestamptz, $4::uuid, $5::text)
- ORDER BY e.engaged_at DESC, e.video_id DESC
- LIMIT $1::int)
-UNION ALL
-(SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
- FROM profile.engagements e
- WHERE e.user_id = $2
-   AND e.engagement_type = 'bookmark'
-   AND e.deleted_at IS NULL
-   AND (e.engaged_at, e.video_id) <= ($3::timestamptz, $4::uuid)
-   AND (e.engaged_at, e.video_id, e.engagement_type) < ($3::timestamptz, $4::uuid, $5::text)
- ORDER BY e.engaged_at DESC, e.video_id DESC
- LIMIT $1::int)
-ORDER BY engaged_at DESC, video_id DESC, engagement_type DESC
-LIMIT $1::int
+SELECT i.ordinal::int AS ordinal, e.video_id, e.engaged_at, e.updated_at
+FROM (SELECT unnest($1::int[])           AS ordinal,
+             unnest($2::uuid[])          AS user_id,
+             unnest($3::text[])             AS engagement_type,
+             unnest($4::timestamptz[]) AS before_at,
+             unnest($5::uuid[])     AS before_video_id,
+             unnest($6::int[])           AS max_rows) i
+CROSS JOIN LATERAL (
+    SELECT r.video_id, r.engaged_at, r.updated_at
+    FROM profile.engagements r
+    WHERE r.user_id = i.user_id
+      AND r.engagement_type = i.engagement_type
+      AND r.deleted_at IS NULL
+      AND (r.engaged_at, r.video_id) < (i.before_at, i.before_video_id)
+    ORDER BY r.engaged_at DESC, r.video_id DESC
+    LIMIT i.max_rows) e
 `
 
 type ListFavoritesParams struct {
-	MaxRows       int32
-	UserID        uuid.UUID
-	BeforeAt      time.Time
-	BeforeVideoID uuid.UUID
-	BeforeType    string
+	Ordinals     []int32
+	UserIDs      []uuid.UUID
+	Types        []string
+	BeforeAts    []time.Time
+	BeforeVideos []uuid.UUID
+	MaxRows      []int32
 }
 
 type ListFavoritesRow struct {
-	VideoID        uuid.UUID
-	EngagementType string
-	EngagedAt      time.Time
-	UpdatedAt      time.Time
+	Ordinal   int32
+	VideoID   uuid.UUID
+	EngagedAt time.Time
+	UpdatedAt time.Time
 }
 
-// Active rows of both kinds below a key: of the newest of each kind, the newest. Nothing is asked of their videos.
+// Active rows of lists of one kind, each below its key, newest first within a list. Nothing is asked of their videos.
 func (q *Queries) ListFavorites(ctx context.Context, arg ListFavoritesParams) ([]ListFavoritesRow, error) {
 	rows, err := q.db.Query(ctx, listFavorites,
+		arg.Ordinals,
+		arg.UserIDs,
+		arg.Types,
+		arg.BeforeAts,
+		arg.BeforeVideos,
 		arg.MaxRows,
-		arg.UserID,
-		arg.BeforeAt,
-		arg.BeforeVideoID,
-		arg.BeforeType,
 	)
 	if err != nil {
 		return nil, err
@@ -138,66 +135,8 @@ func (q *Queries) ListFavorites(ctx context.Context, arg ListFavoritesParams) ([
 	for rows.Next() {
 		var i ListFavoritesRow
 		if err := rows.Scan(
+			&i.Ordinal,
 			&i.VideoID,
-			&i.EngagementType,
-			&i.EngagedAt,
-			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listFavoritesByType = `-- name: ListFavoritesByType :many
-SELECT e.video_id, e.engagement_type, e.engaged_at, e.updated_at
-FROM profile.engagements e
-WHERE e.user_id = $1
-  AND e.engagement_type = $2
-  AND e.deleted_at IS NULL
-  AND (e.engaged_at, e.video_id) < ($3::timestamptz, $4::uuid)
-ORDER BY e.engaged_at DESC, e.video_id DESC
-LIMIT $5::int
-`
-
-type ListFavoritesByTypeParams struct {
-	UserID         uuid.UUID
-	EngagementType string
-	BeforeAt       time.Time
-	BeforeVideoID  uuid.UUID
-	MaxRows        int32
-}
-
-type ListFavoritesByTypeRow struct {
-	VideoID        uuid.UUID
-	EngagementType string
-	EngagedAt      time.Time
-	UpdatedAt      time.Time
-}
-
-// As ListFavorites, of one type.
-func (q *Queries) ListFavoritesByType(ctx context.Context, arg ListFavoritesByTypeParams) ([]ListFavoritesByTypeRow, error) {
-	rows, err := q.db.Query(ctx, listFavoritesByType,
-		arg.UserID,
-		arg.EngagementType,
-		arg.BeforeAt,
-		arg.BeforeVideoID,
-		arg.MaxRows,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ListFavoritesByTypeRow
-	for rows.Next() {
-		var i ListFavoritesByTypeRow
-		if err := rows.Scan(
-			&i.VideoID,
-			&i.EngagementType,
 			&i.EngagedAt,
 			&i.UpdatedAt,
 		); err != nil {

@@ -213,71 +213,98 @@ func (q *Queries) GetWatchSessions(ctx context.Context, arg GetWatchSessionsPara
 }
 
 const listWatchHistory = `-- name: ListWatchHistory :many
-SELECT w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.max_ratio_bp, w.reported_seconds, w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.completion_armed, w.last_emitted_ratio_bp, w.session_id, w.session_seq, w.first_watched_at, w.last_watched_at, w.expires_at, w.created_at, w.updated_at, w.ratio_at, w.furthest_seconds
-FROM profile.watch_logs w
-WHERE w.user_id = $1
-  AND w.qualified_at IS NOT NULL
-  AND w.expires_at > (SELECT profile.clock_now())
-  AND (w.last_watched_at, w.video_id) < ($2::timestamptz, $3::uuid)
-  AND w.last_watched_at >= $4::timestamptz
-  AND w.last_watched_at < $5::timestamptz
-  AND ($6::text = '' OR (w.completed_at IS NOT NULL) = ($6 = 'completed'))
-ORDER BY w.last_watched_at DESC, w.video_id DESC
-LIMIT $7::int
+SELECT i.ordinal::int AS ordinal, w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.ratio_at, w.max_ratio_bp,
+       w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.session_id, w.first_watched_at, w.last_watched_at, w.expires_at
+FROM (SELECT unnest($1::int[])               AS ordinal,
+             unnest($2::uuid[])              AS user_id,
+             unnest($3::timestamptz[])     AS before_at,
+             unnest($4::uuid[])         AS before_video_id,
+             unnest($5::timestamptz[]) AS watched_after,
+             unnest($6::timestamptz[]) AS watched_before,
+             unnest($7::text[])           AS completion,
+             unnest($8::int[])               AS max_rows) i
+CROSS JOIN LATERAL (
+    SELECT user_id, video_id, position_seconds, ratio_bp, resume_at, max_ratio_bp, reported_seconds, counted_seconds, qualified_at, completed_at, completed_count, completion_armed, last_emitted_ratio_bp, session_id, session_seq, first_watched_at, last_watched_at, expires_at, created_at, updated_at, ratio_at, furthest_seconds
+    FROM profile.watch_logs l
+    WHERE l.user_id = i.user_id
+      AND l.qualified_at IS NOT NULL
+      AND l.expires_at > (SELECT profile.clock_now())
+      AND (l.last_watched_at, l.video_id) < (i.before_at, i.before_video_id)
+      AND l.last_watched_at >= i.watched_after
+      AND l.last_watched_at < i.watched_before
+      AND (i.completion = '' OR (l.completed_at IS NOT NULL) = (i.completion = 'completed'))
+    ORDER BY l.last_watched_at DESC, l.video_id DESC
+    LIMIT i.max_rows) w
 `
 
 type ListWatchHistoryParams struct {
-	UserID        uuid.UUID
-	BeforeAt      time.Time
-	BeforeVideoID uuid.UUID
-	WatchedAfter  time.Time
-	WatchedBefore time.Time
-	Completion    string
-	MaxRows       int32
+	Ordinals       []int32
+	UserIDs        []uuid.UUID
+	BeforeAts      []time.Time
+	BeforeVideos   []uuid.UUID
+	WatchedAfters  []time.Time
+	WatchedBefores []time.Time
+	Completions    []string
+	MaxRows        []int32
 }
 
-// Rows below a key that are in the history and have not expired; nothing is asked of their videos. Bounds: last_watched_at
-// in [watched_after, watched_before); completion is empty, completed or in_progress.
-func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryParams) ([]ProfileWatchLog, error) {
+type ListWatchHistoryRow struct {
+	Ordinal         int32
+	UserID          uuid.UUID
+	VideoID         uuid.UUID
+	PositionSeconds int64
+	RatioBP         int32
+	ResumeAt        time.Time
+	RatioAt         *time.Time
+	MaxRatioBP      int32
+	CountedSeconds  int64
+	QualifiedAt     *time.Time
+	CompletedAt     *time.Time
+	CompletedCount  int32
+	SessionID       *string
+	FirstWatchedAt  time.Time
+	LastWatchedAt   time.Time
+	ExpiresAt       time.Time
+}
+
+// Rows of histories that have not expired, each below its key, newest first within a history; nothing is asked of their
+// videos. Bounds: last_watched_at in [watched_after, watched_before); completion is empty, completed or in_progress. The
+// columns are those that are shown.
+func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryParams) ([]ListWatchHistoryRow, error) {
 	rows, err := q.db.Query(ctx, listWatchHistory,
-		arg.UserID,
-		arg.BeforeAt,
-		arg.BeforeVideoID,
-		arg.WatchedAfter,
-		arg.WatchedBefore,
-		arg.Completion,
+		arg.Ordinals,
+		arg.UserIDs,
+		arg.BeforeAts,
+		arg.BeforeVideos,
+		arg.WatchedAfters,
+		arg.WatchedBefores,
+		arg.Completions,
 		arg.MaxRows,
 	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ProfileWatchLog
+	var items []ListWatchHistoryRow
 	for rows.Next() {
-		var i ProfileWatchLog
+		var i ListWatchHistoryRow
 		if err := rows.Scan(
+			&i.Ordinal,
 			&i.UserID,
 			&i.VideoID,
 			&i.PositionSeconds,
 			&i.RatioBP,
 			&i.ResumeAt,
+			&i.RatioAt,
 			&i.MaxRatioBP,
-			&i.ReportedSeconds,
 			&i.CountedSeconds,
 			&i.QualifiedAt,
 			&i.CompletedAt,
 			&i.CompletedCount,
-			&i.CompletionArmed,
-			&i.LastEmittedRatioBP,
 			&i.SessionID,
-			&i.SessionSeq,
 			&i.FirstWatchedAt,
 			&i.LastWatchedAt,
 			&i.ExpiresAt,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.RatioAt,
-			&i.FurthestSeconds,
 		); err != nil {
 			return nil, err
 		}

@@ -56,13 +56,11 @@ func TestS50_ListsReadTheirPageFromTheIndexAlone(t *testing.T) {
 	}
 	for _, c := range []struct {
 		query, index, table string
-		// scans: one of each kind, whose pages are merged.
-		scans int
-		page  func(t *testing.T, token string) (next string)
+		page                func(t *testing.T, token string) (next string)
 	}{
-		{"ListFavorites", "engagements_list_by_type_idx", "engagements", 2, favorites("")},
-		{"ListFavoritesByType", "engagements_list_by_type_idx", "engagements", 1, favorites(models.Like)},
-		{"ListWatchHistory", "watch_logs_list_idx", "watch_logs", 1, func(t *testing.T, token string) string { return tr.historyPage(t, f, token) }},
+		{"ListFavorites", "engagements_list_by_type_idx", "engagements", favorites("")},
+		{"ListFavorites", "engagements_list_by_type_idx", "engagements", favorites(models.Like)},
+		{"ListWatchHistory", "watch_logs_list_idx", "watch_logs", func(t *testing.T, token string) string { return tr.historyPage(t, f, token) }},
 	} {
 		t.Run(c.query, func(t *testing.T) {
 			token := ""
@@ -75,7 +73,7 @@ func TestS50_ListsReadTheirPageFromTheIndexAlone(t *testing.T) {
 			for _, page := range []int{1, planPages} {
 				st := sent[page-1]
 				for kind, plan := range map[string]string{"custom": s.DB.Explain(t, st.SQL, st.Args...), "generic": genericPlan(t, s.DB, st)} {
-					t.Run(fmt.Sprintf("page %d, %s plan", page, kind), func(t *testing.T) { requirePagePlan(t, plan, c.index, c.table, c.scans) })
+					t.Run(fmt.Sprintf("page %d, %s plan", page, kind), func(t *testing.T) { requirePagePlan(t, plan, c.index, c.table) })
 				}
 			}
 		})
@@ -113,6 +111,7 @@ func genericPlan(t *testing.T, db *testkit.Database, st statement) string {
 		for i := range places {
 			places[i] = "$" + strconv.Itoa(i+1)
 		}
+		tx.Conn().TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid") // this protocol asks nobody what a parameter is
 		sql := "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE page (" + strings.Join(places, ", ") + ")"
 		rows, err := tx.Query(t.Context(), sql, append([]any{pgx.QueryExecModeSimpleProtocol}, st.Args...)...)
 		if err != nil {
@@ -130,16 +129,14 @@ func genericPlan(t *testing.T, db *testkit.Database, st statement) string {
 
 var actualRows = regexp.MustCompile(`rows=(\d+)`)
 
-func requirePagePlan(t *testing.T, plan, index, table string, scans int) {
+func requirePagePlan(t *testing.T, plan, index, table string) {
 	t.Helper()
-	if scans == 1 {
-		require.NotContains(t, plan, "Sort", plan)
-	}
+	require.NotContains(t, plan, "Sort", plan)
 	require.NotContains(t, plan, "Seq Scan on "+table, plan)
 	require.NotContains(t, plan, "Bitmap Heap Scan on "+table, plan)
 	require.NotContains(t, plan, "Rows Removed by", plan)
 	parts := strings.Split(plan, " using "+index+" on "+table+" ")
-	require.Len(t, parts, 1+scans, plan)
+	require.Len(t, parts, 2, plan)
 	for _, after := range parts[1:] {
 		found := actualRows.FindStringSubmatch(after)
 		require.Len(t, found, 2, plan)

@@ -51,12 +51,12 @@ func (s *shelf) Read(ctx context.Context, _ models.Actor, fn func(context.Contex
 	return fn(ctx, &repositories.Tx{Engagements: s, Videos: s})
 }
 
-func (s *shelf) ListByUser(context.Context, po.FavoriteQuery) ([]po.Favorite, error) {
+func (s *shelf) ListByUser(context.Context, []po.FavoriteQuery) ([][]po.Favorite, error) {
 	rows := make([]po.Favorite, len(s.likes))
 	for i, id := range s.likes {
 		rows[i] = po.Favorite{VideoID: id, Type: models.Like}
 	}
-	return rows, nil
+	return [][]po.Favorite{rows}, nil
 }
 
 func (s *shelf) Listed(_ context.Context, ids []models.VideoID) (map[models.VideoID]po.ListedVideo, error) {

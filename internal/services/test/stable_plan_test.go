@@ -120,7 +120,7 @@ func TestA81_PlansDoNotDependOnTheDay(t *testing.T) {
 	require.Subset(t, keysOf(statements), []string{
 		"TryLockIdempotencyKeys", "GetIdempotencyKeys", "LockFreeUsers", "CreateFreeUsers", "SetFavorites", "AdvanceUsers", "EnsureVideos", "AdvanceVideos",
 		"InsertEvents", "PutIdempotencyKeys", "GetWatchLogs", "GetVideoFacts", "PutWatchLogs", "GetWatchSessions", "PutWatchSessions", "GetWatchProgress", "GetFavorites", "BatchGetVideoStats",
-		"ListFavorites", "BatchGetVideos", "ListFavoritesByType", "ListWatchHistory", "BatchGetProfiles", "ForgetDeliveries", "TakeDeliveries", "OldestUnread",
+		"ListFavorites", "BatchGetVideos", "ListWatchHistory", "BatchGetProfiles", "ForgetDeliveries", "TakeDeliveries", "OldestUnread",
 	})
 	plans := func() map[string]string {
 		out := map[string]string{}
