@@ -250,6 +250,7 @@ func TestS10_EachCallerGetsItsOwnOutcomeFromASharedTransaction(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newTheater(t, configure)
+			h.s.DB.Exec(t, "CREATE INDEX ON profile.outbox_events (ordering_key)") // each of 10,000 cases looks for its own
 			rapid.Check(t, func(rt *rapid.T) {
 				const users, each = 8, 6
 				d := func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "choice") }
