@@ -160,3 +160,21 @@ func TestS94_CallsForAnotherUserFindNothing(t *testing.T) {
 		})
 	}
 }
+
+// Who reads together may see what those who read may see, and nobody else's.
+func TestS94_ListsReadTogetherAreOfThoseWhoReadThem(t *testing.T) {
+	t.Parallel()
+	s := secured(t, true)
+	for n := byte(1); n <= 3; n++ {
+		favor(t, s, adding(user(n), video(n), noon))
+		storeLogs(t, s, watchLog(user(n), video(n)))
+	}
+	require.NoError(t, s.ReadFor(t.Context(), []models.UserID{user(1), user(2)}, func(ctx context.Context, tx *repositories.Tx) error {
+		likes, err := tx.Engagements.ListByUser(ctx, []po.FavoriteQuery{{UserID: user(1), Limit: 10}, {UserID: user(3), Limit: 10}, {UserID: user(2), Limit: 10}})
+		require.NoError(t, err)
+		require.Equal(t, [3]int{1, 0, 1}, [3]int{len(likes[0]), len(likes[1]), len(likes[2])})
+		watches, err := tx.WatchLogs.ListRecent(ctx, []po.WatchQuery{{UserID: user(1), Limit: 10}, {UserID: user(3), Limit: 10}, {UserID: user(2), Limit: 10}})
+		require.Equal(t, [3]int{1, 0, 1}, [3]int{len(watches[0]), len(watches[1]), len(watches[2])})
+		return err
+	}))
+}

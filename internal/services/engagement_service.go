@@ -304,11 +304,13 @@ func (s *engagementService) List(ctx context.Context, call models.Call, q Favori
 		videos: s.videos, call: call, everything: q.IncludeUnavailable,
 		next: func(ctx context.Context, last *po.Favorite, limit int) ([]po.Favorite, error) {
 			below := query
-			if below.Limit = limit; last != nil {
-				key := last.Key()
-				below.Before = &key
+			below.Limit = limit
+			if last == nil {
+				return s.lists.get(ctx, call, below)
 			}
-			return s.lists.get(ctx, call, below)
+			key := last.Key()
+			below.Before = &key
+			return s.lists.alone(ctx, question[po.FavoriteQuery]{call, below}) // many rows are hidden, which is nobody else's business
 		},
 		video: func(row po.Favorite) models.VideoID { return row.VideoID },
 		entry: func(row po.Favorite, video *vo.ListedVideo) vo.Favorite {

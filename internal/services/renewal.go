@@ -12,11 +12,12 @@ import (
 const (
 	// renewalGap is how long what was asked for is gathered, renewalBatch how many are read at a time.
 	renewalGap, renewalBatch = 100 * time.Millisecond, 500
-	renewalTimeout           = 5 * time.Second
+	renewalTimeout           = time.Second
 )
 
 // renewal reads again what callers found in a cache and what will soon be too old, so that what is in use is never missed,
-// and no caller waits for it. What it cannot read is missed when its time is over. Nothing runs while nothing is asked for.
+// and no caller waits for it. It reads on one connection at a time. What it cannot read is missed when its time is over.
+// Nothing runs while nothing is asked for.
 type renewal[V any] struct {
 	cache ByVideo[V]
 	// read answers in order and length of ids.
@@ -24,6 +25,8 @@ type renewal[V any] struct {
 
 	mu  sync.Mutex
 	due []Read[V]
+	// running: what is due now is read when the run that is under way, or waits, has ended.
+	running bool
 }
 
 func newRenewal[V any](cache ByVideo[V], read func(ctx context.Context, ids []models.VideoID) ([]V, error)) *renewal[V] {
@@ -43,10 +46,16 @@ func (r *renewal[V]) add(ids []models.VideoID, found []Cached[V]) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.due) == 0 {
+	r.due = append(r.due, due...)
+	r.schedule()
+}
+
+// schedule has what is due read a moment later. The lock is held.
+func (r *renewal[V]) schedule() {
+	if len(r.due) > 0 && !r.running {
+		r.running = true
 		time.AfterFunc(renewalGap, r.run)
 	}
-	r.due = append(r.due, due...)
 }
 
 func (r *renewal[V]) run() {
@@ -54,6 +63,12 @@ func (r *renewal[V]) run() {
 	due := r.due
 	r.due = nil
 	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.running = false
+		r.schedule()
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), renewalTimeout)
 	defer cancel()
 	for some := range slices.Chunk(due, renewalBatch) {

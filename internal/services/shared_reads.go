@@ -44,6 +44,7 @@ func (r *sharedReads[Q, R]) get(ctx context.Context, call models.Call, body Q) (
 	return r.queue.Do(ctx, call.Subject, q)
 }
 
+// alone shares with nobody.
 func (r *sharedReads[Q, R]) alone(ctx context.Context, q question[Q]) (answer R, err error) {
 	var outcomes []coalesce.Outcome[R]
 	err = r.store.Read(ctx, q.call.Actor, func(ctx context.Context, tx *repositories.Tx) error {
@@ -56,11 +57,11 @@ func (r *sharedReads[Q, R]) alone(ctx context.Context, q question[Q]) (answer R,
 	return outcomes[0].Value, outcomes[0].Err
 }
 
-// together is for users who ask for their own.
+// together is for users, who ask for their own: row security admits the rows of those who ask.
 func (r *sharedReads[Q, R]) together(ctx context.Context, asked []question[Q]) (outcomes []coalesce.Outcome[R], err error) {
 	users := make([]models.UserID, len(asked))
 	for i, q := range asked {
-		users[i] = q.call.Subject
+		users[i] = q.call.Actor.User
 	}
 	err = r.store.ReadFor(ctx, users, func(ctx context.Context, tx *repositories.Tx) error {
 		outcomes, err = r.read(ctx, tx, asked)

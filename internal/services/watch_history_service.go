@@ -308,11 +308,13 @@ func (s *watchHistoryService) List(ctx context.Context, call models.Call, q Watc
 		videos: s.videos, call: call, everything: q.IncludeUnavailable,
 		next: func(ctx context.Context, last *po.WatchLog, limit int) ([]po.WatchLog, error) {
 			below := query
-			if below.Limit = limit; last != nil {
-				key := last.Key()
-				below.Before = &key
+			below.Limit = limit
+			if last == nil {
+				return s.lists.get(ctx, call, below)
 			}
-			return s.lists.get(ctx, call, below)
+			key := last.Key()
+			below.Before = &key
+			return s.lists.alone(ctx, question[po.WatchQuery]{call, below}) // many rows are hidden, which is nobody else's business
 		},
 		video: func(row po.WatchLog) models.VideoID { return row.VideoID },
 		entry: func(row po.WatchLog, video *vo.ListedVideo) vo.WatchEntry {

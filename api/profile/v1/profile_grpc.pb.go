@@ -80,7 +80,7 @@ type ProfileServiceClient interface {
 	// Lists a user's likes and bookmarks, newest first. Callers: self, reader. Reads only. Pages of one
 	// token chain never repeat a row and never skip an unchanged one. INVALID_ARGUMENT/INVALID_PAGE_TOKEN:
 	// malformed, altered, or of another user or query. What the catalog says of a video, whether it is to be had
-	// included, and its counters may be 5 s old; metadata `x-md-consistency: strong` reads the database.
+	// included, and its counters may be 5 s old. Metadata `x-md-consistency: strong` reads the database.
 	ListFavorites(ctx context.Context, in *ListFavoritesRequest, opts ...grpc.CallOption) (*ListFavoritesResponse, error)
 	// Reports where a user is in a video. Callers: self, writer. Repeating a report is safe: seconds are
 	// cumulative, the resume point follows the newest report (of two of one time the greater position, then the
@@ -305,7 +305,7 @@ type ProfileServiceServer interface {
 	// Lists a user's likes and bookmarks, newest first. Callers: self, reader. Reads only. Pages of one
 	// token chain never repeat a row and never skip an unchanged one. INVALID_ARGUMENT/INVALID_PAGE_TOKEN:
 	// malformed, altered, or of another user or query. What the catalog says of a video, whether it is to be had
-	// included, and its counters may be 5 s old; metadata `x-md-consistency: strong` reads the database.
+	// included, and its counters may be 5 s old. Metadata `x-md-consistency: strong` reads the database.
 	ListFavorites(context.Context, *ListFavoritesRequest) (*ListFavoritesResponse, error)
 	// Reports where a user is in a video. Callers: self, writer. Repeating a report is safe: seconds are
 	// cumulative, the resume point follows the newest report (of two of one time the greater position, then the

@@ -142,7 +142,7 @@ export interface paths {
          * @description Lists a user's likes and bookmarks, newest first. Callers: self, reader. Reads only. Pages of one
          *     token chain never repeat a row and never skip an unchanged one. INVALID_PAGE_TOKEN:
          *     malformed, altered, or of another user or query. What the catalog says of a video, whether it is to be had
-         *     included, and its counters may be 5 s old; metadata `x-md-consistency: strong` reads the database.
+         *     included, and its counters may be 5 s old. Header `X-Md-Consistency: strong` reads the database.
          */
         get: operations["listFavorites"];
         put?: never;

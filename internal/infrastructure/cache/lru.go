@@ -45,7 +45,8 @@ type shard[K comparable, V any] struct {
 
 type entry[V any] struct {
 	value V
-	until time.Duration
+	// taken is its lease's time.
+	taken, until time.Duration
 	// due is when to ask for it again; whoever is asked first is asked alone.
 	due time.Duration
 }
@@ -95,7 +96,7 @@ func (c *lru[K, V]) get(key K, now time.Duration) (value V, found bool, lease se
 	return e.value, true, services.Lease{Version: *version, Taken: now}
 }
 
-// fill stores value if no drop ended the lease; newer decides against what is there.
+// fill stores value if no drop ended the lease. What is there stays when it was read under a later lease, or is newer.
 func (c *lru[K, V]) fill(key K, value V, lease services.Lease, newer func(have, value V) bool) {
 	s, version := c.place(key)
 	s.mu.Lock()
@@ -103,11 +104,11 @@ func (c *lru[K, V]) fill(key K, value V, lease services.Lease, newer func(have, 
 	if lease.Version != *version {
 		return
 	}
-	if have, ok := s.entries.Peek(key); ok && c.now() < have.until && !newer(have.value, value) {
+	if have, ok := s.entries.Peek(key); ok && c.now() < have.until && (lease.Taken < have.taken || !newer(have.value, value)) {
 		return
 	}
 	life := c.ttl - rand.N(c.ttl/jitter+1) //nolint:gosec // spreading needs no secrecy
-	s.entries.Add(key, entry[V]{value, lease.Taken + life, lease.Taken + time.Duration(c.renew*float64(life))})
+	s.entries.Add(key, entry[V]{value, lease.Taken, lease.Taken + life, lease.Taken + time.Duration(c.renew*float64(life))})
 }
 
 func (c *lru[K, V]) drop(key K) {

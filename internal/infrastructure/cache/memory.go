@@ -95,7 +95,8 @@ func (c *ByVideo[V]) Len() int { return c.entries.len() }
 
 func newerStats(have, stats vo.VideoStats) bool { return stats.Version >= have.Version }
 
-// newerListed: both parts only move on, and one snapshot gave both.
+// newerListed: neither part goes back. Where versions say nothing, as of fields that an older event brought late, the later
+// lease decides.
 func newerListed(have, video *vo.ListedVideo) bool {
 	return newerStats(have.Stats, video.Stats) && version(video) >= version(have)
 }

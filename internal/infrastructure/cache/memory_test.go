@@ -142,17 +142,25 @@ func TestS90_StatsKeepTheNewerAndEnd(t *testing.T) {
 
 func TestS90_ListedVideosKeepTheNewer(t *testing.T) {
 	t.Parallel()
-	c := cache.NewListed(100, longTTL, time.Now)
+	now := &clock{time.Unix(0, 0)}
+	c := cache.NewListed(100, longTTL, now.now)
 	video := newVideo()
-	lease := c.Get([]models.VideoID{video})[0].Lease
 	of := func(version, stats int64) *vo.ListedVideo {
 		return &vo.ListedVideo{Video: &vo.Video{Version: version}, Stats: vo.VideoStats{Version: stats}}
 	}
-	unknown, newest := &vo.ListedVideo{Stats: vo.VideoStats{Version: 2}}, of(7, 2)
-	for _, read := range []*vo.ListedVideo{unknown, newest, unknown, of(6, 2), of(7, 1)} {
+	one := func() services.Cached[*vo.ListedVideo] { return c.Get([]models.VideoID{video})[0] }
+	fill := func(lease services.Lease, read *vo.ListedVideo) {
 		c.Fill([]services.Read[*vo.ListedVideo]{{VideoID: video, Value: read, Lease: lease}})
 	}
-	require.Same(t, newest, c.Get([]models.VideoID{video})[0].Value)
+	early := one().Lease
+	now.at = now.at.Add(time.Second)
+	late := one().Lease
+	unknown, newest := &vo.ListedVideo{Stats: vo.VideoStats{Version: 2}}, of(7, 2)
+	for _, read := range []*vo.ListedVideo{unknown, newest, unknown, of(6, 2), of(7, 1)} {
+		fill(late, read)
+	}
+	fill(early, of(7, 2))
+	require.Same(t, newest, one().Value)
 }
 
 // One reader of many is asked to read again what will soon be too old, and everybody is answered meanwhile.

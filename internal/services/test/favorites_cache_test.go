@@ -244,6 +244,28 @@ func TestS90_StrongGoesPastTheCache(t *testing.T) {
 	})
 }
 
+func TestS90_CountersInUseAreRenewedBehindTheCallers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newReading()
+		a := testkit.NewVideo()
+		require.Equal(t, []int64{0}, r.versions(t, a))
+		r.set(a, 7)
+		for range 8 {
+			time.Sleep(counterTTL / 2) //nolint:forbidigo // a bubble's time
+			reads := r.count()
+			r.versions(t, a)
+			require.Equal(t, reads, r.count(), "no caller reads")
+			time.Sleep(renewalGap) //nolint:forbidigo // a bubble's time
+			synctest.Wait()
+		}
+		require.Greater(t, r.count(), 4)
+		states, err := r.Favorites.BatchGet(t.Context(), r.call, []models.VideoID{a})
+		require.NoError(t, err)
+		require.Equal(t, int64(7), states[0].Stats.Version)
+	})
+}
+
 func TestS90_CountersEndSoonerAndAreReadAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/repositories"
@@ -90,6 +91,74 @@ func TestA81_ProfilesAreReadTogether(t *testing.T) {
 	group.Wait()
 	require.Len(t, store.usersOfShared, 2)
 	require.ElementsMatch(t, users[1:], store.usersOfShared[1])
+}
+
+// So do those who list.
+func TestA81_ListsAreReadTogether(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t, patient)
+	const callers = 40
+	fans, liked := make([]fan, callers), map[models.UserID]models.VideoID{}
+	for i := range fans {
+		fans[i] = newFan(t, s)
+		if i%2 == 0 { // the others have none
+			liked[fans[i].user] = testkit.NewVideo()
+			fans[i].add(likeType, liked[fans[i].user])
+			require.NoError(t, fans[i].watch(liked[fans[i].user], 0.5))
+		}
+	}
+	for name, newList := range map[string]func(store services.Store, videos *services.ListedVideos, opts services.Options) func(context.Context, models.Call) ([]models.VideoID, error){
+		"Favorites": func(store services.Store, videos *services.ListedVideos, opts services.Options) func(context.Context, models.Call) ([]models.VideoID, error) {
+			engagements := services.NewEngagementService(store, nil, s.Metrics, uuid.New, cache.Uncached(store), videos, opts)
+			return func(ctx context.Context, call models.Call) (ids []models.VideoID, err error) {
+				page, err := engagements.List(ctx, call, services.FavoriteListQuery{})
+				for _, item := range page.Items {
+					ids = append(ids, item.VideoID)
+				}
+				return ids, err
+			}
+		},
+		"History": func(store services.Store, videos *services.ListedVideos, opts services.Options) func(context.Context, models.Call) ([]models.VideoID, error) {
+			watch := services.NewWatchHistoryService(store, nil, s.Metrics, uuid.New, videos, opts)
+			return func(ctx context.Context, call models.Call) (ids []models.VideoID, err error) {
+				page, err := watch.List(ctx, call, services.WatchListQuery{})
+				for _, item := range page.Items {
+					ids = append(ids, item.Log.VideoID)
+				}
+				return ids, err
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := &slowStart{Store: s.Store, begun: make(chan struct{}), goOn: make(chan struct{})}
+			list := newList(store, cache.UncachedVideos(s.Store), services.Options{Coalescing: coalesce.Options{Enabled: true, Writers: 1, Batch: 100, PerUser: 10}})
+			var waiting, group sync.WaitGroup
+			get := func(user models.UserID) {
+				waiting.Add(1)
+				group.Go(func() {
+					got, err := list(watched{t.Context(), &sync.Once{}, &waiting}, models.Call{Actor: models.UserActor(user), Subject: user})
+					require.NoError(t, err)
+					if video, some := liked[user]; some {
+						require.Equal(t, []models.VideoID{video}, got)
+					} else {
+						require.Empty(t, got)
+					}
+				})
+			}
+			get(fans[0].user)
+			<-store.begun
+			var others []models.UserID
+			for _, f := range fans[1:] {
+				others = append(others, f.user)
+				get(f.user)
+			}
+			waiting.Wait()
+			close(store.goOn)
+			group.Wait()
+			require.Len(t, store.usersOfShared, 2)
+			require.ElementsMatch(t, others, store.usersOfShared[1])
+		})
+	}
 }
 
 // A service that reads somebody's profile acts as itself, and shares nothing.

@@ -118,7 +118,7 @@ func notes() []string {
 		"Likes are ADD or REMOVE at random, of random pairs, on both sides: about half of the calls change something.",
 		"Progress is sessions of ten reports, ten seconds of a ten-minute video apart; nine sessions in ten continue a video the user has watched.",
 		"Cache cold is `x-md-consistency: strong`, which goes past caches. Warm are 500 users who come back to a screen of 50 videos each; random pairs are hardly ever asked for twice, so that the cache is in the way.",
-		"Closed loops give rates. Latencies are of open loops at half the rate of the closed loop, Poisson arrivals, from the moment a call was due; who offers load at their own time goes first to a processor (nice -10), as other machines would.",
+		"Closed loops give rates. Latencies are of open loops at half the rate of the closed loop, Poisson arrivals, from the moment a call was due; who offers load at their own time goes first to a processor (nice -10, where that is allowed), as other machines would.",
 		"Calls compared with pgbench, and offered load, come over bare connections: HTTP/2 frames, the status read, the rows thrown away as pgbench does. GetProfile, Y6 and what REST is compared with have grpc-go's client.",
 		"Between turns the publisher is awaited, so that no turn pays for another's events; within a turn it takes part.",
 		"After the run every video's counter equalled a recount, on both sides.",

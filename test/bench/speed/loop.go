@@ -88,6 +88,7 @@ func (j *job) bare(ctx context.Context, sources []*source) (loadResult, error) {
 		call := wireCall{n, by, intended, time.Now()}
 		sent, err := pool.send(ctx, call, next)
 		if err == nil && !sent {
+			pool.flush() // what is collected makes room
 			pool.done(call, answer{reason: notSent})
 		}
 		return err
@@ -107,6 +108,9 @@ func (j *job) bare(ctx context.Context, sources []*source) (loadResult, error) {
 	pool.close(ctx, j.Deadline)
 	if err != nil {
 		return loadResult{}, err
+	}
+	if j.Rate == 0 {
+		elapsed = time.Since(start) // the last answers count, and so does waiting for them
 	}
 	return r.result(elapsed)
 }
