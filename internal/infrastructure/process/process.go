@@ -75,6 +75,7 @@ func run[A App](name string, args []string, build Build[A]) error {
 	}
 	defer flush()
 	collectLess()
+	go giveBack(ctx)
 	// gRPC and grpc-gateway would write lines of their own beside the log, some at a caller's will.
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	log.Debug("configuration", "config", config.Redacted(conf))

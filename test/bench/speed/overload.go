@@ -175,6 +175,9 @@ func (w *overloaded) idleLatency(ctx context.Context, length time.Duration) (flo
 	return millis(h, half), err
 }
 
+// restWithin is how soon after a flood it must be as if there had been none.
+const restWithin = 10 * time.Second
+
 // flood offers three times the peak and looks at what is accepted, what is refused and how, and what is left.
 func (w *overloaded) flood(ctx context.Context) error {
 	const times = 3
@@ -207,8 +210,13 @@ func (w *overloaded) flood(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	waited(ctx, restWithin-2*time.Second)
+	rested, err := w.vitals(ctx)
+	if err != nil {
+		return err
+	}
 	e := w.report.entry(fmt.Sprintf("three times the peak rate, open loop, %s", w.options.Flood),
-		"goodput ≥ 90 % of the peak; accepted p99 ≤ 300 ms; the rest RESOURCE_EXHAUSTED with RetryInfo within 20 ms; new connections ≤ 5; idle latency within 2 s")
+		"goodput ≥ 90 % of the peak; accepted p99 ≤ 300 ms; the rest RESOURCE_EXHAUSTED with RetryInfo within 20 ms; new connections ≤ 5; idle latency within 2 s, goroutines and memory at rest within 10 s")
 	e.add("goodput / peak", "", res.rate()/w.peak, atLeast(enough))
 	e.add("goodput", "/s", res.rate(), nil)
 	if err := judgeFlood(e, res); err != nil {
@@ -219,9 +227,10 @@ func (w *overloaded) flood(ctx context.Context) error {
 	e.add("idle p50 before", "ms", idleBefore, nil)
 	e.add("idle p50 in the second second after", "ms", idleAfter, nil)
 	e.add("goroutines before", "", first.goroutines, nil)
-	e.add("goroutines after", "", last.goroutines, nil)
+	e.add("goroutines after 10 s / before", "", rested.goroutines/first.goroutines, atMost(1.1))
 	e.add("memory before", "MiB", first.rss, nil)
 	e.add("memory, greatest", "MiB", most, nil)
+	e.add("memory after 10 s / before", "", rested.rss/first.rss, atMost(1.1))
 	e.add("generator's processors", "", res.CPU/max(1, res.Seconds), nil)
 	w.reasons("flood", res)
 	o, err := newOffered(j, res)
