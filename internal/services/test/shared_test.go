@@ -270,6 +270,9 @@ func TestS10_EachCallerGetsItsOwnOutcomeFromASharedTransaction(t *testing.T) {
 					}
 					return nil
 				}) {
+					if err != nil {
+						t.Logf("user %d: %v", i, err) // rapid forgets it when it cannot make it happen again
+					}
 					require.NoError(rt, err, "user %d", i)
 				}
 				tb := shrinkable{t, rt}
