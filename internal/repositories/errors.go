@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,7 +33,15 @@ var ErrCounterDrift = errors.New("counter would fall below zero")
 
 func isCollision(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == serializationFailure || pg.Code == deadlockDetected)
+	return errors.As(err, &pg) && (pg.Code == serializationFailure || pg.Code == deadlockDetected || isStray(pg))
+}
+
+// isStray: somebody asked the server to stop a statement that we still wait for. A request to cancel names a connection, not
+// a statement, and the driver waits 100 ms at most for the server to have heard it: on a machine that is busy beyond that it
+// meets the next call on the connection. Limits of time have another message; in a server that does not speak English a
+// stray is a deadline, too.
+func isStray(pg *pgconn.PgError) bool {
+	return pg.Code == queryCanceled && strings.Contains(pg.Message, "user request")
 }
 
 // translate gives driver errors their meaning, once: errors that already have one pass through. What is
@@ -62,6 +71,8 @@ func translate(err error) error {
 		return err
 	}
 	switch {
+	case isStray(pg):
+		return err // run again, unless it was meant for us
 	case pg.Code == checkViolation && (pg.TableName == "video_stats" || pg.TableName == "user_stats"):
 		return errors.Join(ErrCounterDrift, err)
 	case pg.Code == lockNotAvailable, pg.Code == queryCanceled:

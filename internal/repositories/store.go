@@ -67,7 +67,7 @@ func (t *Tx) Later(fn func(tx *Tx) error) error {
 type TxOptions struct {
 	// StatementTimeout and LockTimeout are enforced by the database, in whole milliseconds.
 	StatementTimeout, LockTimeout time.Duration
-	// MaxAttempts counts the first run; serialization failures and deadlocks are run again.
+	// MaxAttempts counts the first run; serialization failures, deadlocks and stray requests to cancel are run again.
 	MaxAttempts int
 	// Settled: the connections of the pool have SessionSettings already. Behind a transaction pooler each transaction
 	// brings them along.
@@ -175,8 +175,8 @@ func actingFor(users []models.UserID) actor {
 }
 
 // Write runs fn in a read-write READ COMMITTED transaction and commits when it returns nil. After a
-// serialization failure or deadlock fn runs again, so it must keep nothing from a failed run. An ended ctx
-// rolls back. Errors: fn's own; models.ErrTransactionConflict when every attempt collided;
+// serialization failure, a deadlock or a request to cancel that was meant for another call fn runs again, so it must keep
+// nothing from a failed run. An ended ctx rolls back. Errors: fn's own; models.ErrTransactionConflict when every attempt collided;
 // models.ErrUnavailable, ErrDeadlineExceeded and ErrCancelled from the database and ctx.
 func (s *Store) Write(ctx context.Context, actor models.Actor, fn func(ctx context.Context, tx *Tx) error) error {
 	return s.run(ctx, s.writing.of(actingAs(actor)), fn)
@@ -238,7 +238,7 @@ func (s *Store) once(ctx context.Context, start []statement, fn func(ctx context
 
 // ofContext says that ctx ended where the database says that it was asked to stop.
 func ofContext(ctx context.Context, err error) error {
-	if ctx.Err() != nil && (errors.Is(err, models.ErrDeadlineExceeded) || errors.Is(err, models.ErrUnavailable)) {
+	if ctx.Err() != nil && (isCollision(err) || errors.Is(err, models.ErrDeadlineExceeded) || errors.Is(err, models.ErrUnavailable)) {
 		return translate(fmt.Errorf("%w: %s", ctx.Err(), err.Error()))
 	}
 	return err

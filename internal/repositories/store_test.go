@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -265,6 +266,32 @@ func TestS91_LimitsOfTheDatabaseAreDeadlines(t *testing.T) {
 			require.ErrorIs(t, err, models.ErrDeadlineExceeded)
 		})
 	}
+}
+
+// The driver asks the server to stop what nobody waits for, by the number of the connection: under load that may come when
+// the connection has its next call.
+func TestS91_ARequestToCancelThatWasMeantForAnotherCallIsNotSeen(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.DB.Exec(t, "INSERT INTO profile.user_stats (user_id) VALUES ($1)", user(1).String())
+	release := s.hold(t, "SELECT FROM profile.user_stats FOR UPDATE")
+	var runs atomic.Int32
+	waiter := testkit.Later(func() error {
+		return s.Write(t.Context(), models.UserActor(user(1)), func(ctx context.Context, tx *repositories.Tx) error {
+			runs.Add(1)
+			_, err := tx.UserStats.Lock(ctx, []models.UserID{user(1)})
+			return err
+		})
+	})
+	others := newPool(t, s.DB.AppURL) // a role sees and cancels what is its own
+	require.Eventually(t, func() (cancelled bool) {
+		err := others.QueryRow(t.Context(), `SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&cancelled)
+		return err == nil && cancelled
+	}, patience, glance)
+	require.Eventually(t, func() bool { return runs.Load() == 2 }, patience, glance)
+	release()
+	require.NoError(t, <-waiter)
 }
 
 func TestS91_EndedContextRollsBackWholly(t *testing.T) {
