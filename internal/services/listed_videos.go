@@ -29,6 +29,9 @@ func NewListedVideos(store Store, cache ListedCache, observer CacheObserver) *Li
 
 // get answers in order and length of ids, past the cache for a strong call. Errors: those of Store.Read.
 func (l *ListedVideos) get(ctx context.Context, call models.Call, ids []models.VideoID) ([]*vo.ListedVideo, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	if call.Strong {
 		l.observer.CacheBypassed(ListedCacheName, len(ids))
 		return l.read(ctx, call.Actor, ids)
