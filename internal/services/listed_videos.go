@@ -9,8 +9,7 @@ import (
 	"github.com/lingo-services/profile/internal/repositories"
 )
 
-// ListedVideos is what lists show of videos, read through a cache: the same few are in the lists of many, and a user whose
-// newest videos are hidden costs a look into memory for each of them.
+// ListedVideos is what lists show of videos, read through a cache: the same few are in the lists of many.
 type ListedVideos struct {
 	store    Store
 	cache    ListedCache
