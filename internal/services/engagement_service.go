@@ -300,17 +300,15 @@ func (s *engagementService) List(ctx context.Context, call models.Call, q Favori
 	if key != nil {
 		query.Before = &po.FavoriteKey{EngagedAt: key.At, VideoID: key.VideoID, Type: typeOf(key.Kind)}
 	}
-	rows, err := listing[po.Favorite, vo.Favorite]{
-		videos: s.videos, call: call, everything: q.IncludeUnavailable,
-		next: func(ctx context.Context, last *po.Favorite, limit int) ([]po.Favorite, error) {
+	rows, err := listing[po.FavoriteQuery, po.Favorite, vo.Favorite]{
+		lists: s.lists, videos: s.videos, call: call, everything: q.IncludeUnavailable,
+		below: func(last *po.Favorite, limit int) po.FavoriteQuery {
 			below := query
-			below.Limit = limit
-			if last == nil {
-				return s.lists.get(ctx, call, below)
+			if below.Limit = limit; last != nil {
+				key := last.Key()
+				below.Before = &key
 			}
-			key := last.Key()
-			below.Before = &key
-			return s.lists.alone(ctx, question[po.FavoriteQuery]{call, below}) // many rows are hidden, which is nobody else's business
+			return below
 		},
 		video: func(row po.Favorite) models.VideoID { return row.VideoID },
 		entry: func(row po.Favorite, video *vo.ListedVideo) vo.Favorite {

@@ -27,19 +27,20 @@ const (
 )
 
 // listing is one user's list: rows, of which those show whose videos the user may see (S51).
-type listing[R, E any] struct {
+type listing[Q, R, E any] struct {
+	lists  *sharedReads[Q, []R]
 	videos *ListedVideos
 	call   models.Call
 	// everything: nothing is hidden.
 	everything bool
-	// next reads up to limit rows below last, which is nil for the first ones.
-	next  func(ctx context.Context, last *R, limit int) ([]R, error)
+	// below asks for up to limit rows below last, which is nil for the first ones.
+	below func(last *R, limit int) Q
 	video func(row R) models.VideoID
 	entry func(row R, video *vo.ListedVideo) E
 }
 
 // first reads rows until size of them show, or there are no more.
-func (l listing[R, E]) first(ctx context.Context, size int) (entries []E, err error) {
+func (l listing[Q, R, E]) first(ctx context.Context, size int) (entries []E, err error) {
 	var last *R
 	for limit := size + size/spareShare; ; limit = min(scanGrowth*limit, maxScan) {
 		rows, err := l.next(ctx, last, limit)
@@ -56,7 +57,16 @@ func (l listing[R, E]) first(ctx context.Context, size int) (entries []E, err er
 	}
 }
 
-func (l listing[R, E]) show(ctx context.Context, rows []R, entries []E) ([]E, error) {
+// next shares a statement for the first rows. Later ones are asked for where many are hidden, which is nobody else's business.
+func (l listing[Q, R, E]) next(ctx context.Context, last *R, limit int) ([]R, error) {
+	q := l.below(last, limit)
+	if last == nil {
+		return l.lists.get(ctx, l.call, q)
+	}
+	return l.lists.alone(ctx, question[Q]{l.call, q})
+}
+
+func (l listing[Q, R, E]) show(ctx context.Context, rows []R, entries []E) ([]E, error) {
 	ids := make([]models.VideoID, len(rows))
 	for i, row := range rows {
 		ids[i] = l.video(row)

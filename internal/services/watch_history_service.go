@@ -304,17 +304,15 @@ func (s *watchHistoryService) List(ctx context.Context, call models.Call, q Watc
 	if key != nil {
 		query.Before = &po.WatchKey{LastWatchedAt: key.At, VideoID: key.VideoID}
 	}
-	rows, err := listing[po.WatchLog, vo.WatchEntry]{
-		videos: s.videos, call: call, everything: q.IncludeUnavailable,
-		next: func(ctx context.Context, last *po.WatchLog, limit int) ([]po.WatchLog, error) {
+	rows, err := listing[po.WatchQuery, po.WatchLog, vo.WatchEntry]{
+		lists: s.lists, videos: s.videos, call: call, everything: q.IncludeUnavailable,
+		below: func(last *po.WatchLog, limit int) po.WatchQuery {
 			below := query
-			below.Limit = limit
-			if last == nil {
-				return s.lists.get(ctx, call, below)
+			if below.Limit = limit; last != nil {
+				key := last.Key()
+				below.Before = &key
 			}
-			key := last.Key()
-			below.Before = &key
-			return s.lists.alone(ctx, question[po.WatchQuery]{call, below}) // many rows are hidden, which is nobody else's business
+			return below
 		},
 		video: func(row po.WatchLog) models.VideoID { return row.VideoID },
 		entry: func(row po.WatchLog, video *vo.ListedVideo) vo.WatchEntry {
