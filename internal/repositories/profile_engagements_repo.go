@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -121,18 +122,35 @@ func (r engagementRepo) ListByUser(ctx context.Context, queries []po.FavoriteQue
 	lists := make([][]po.Favorite, len(queries))
 	for _, row := range rows {
 		i, kind := int(row.Ordinal)/len(kinds), kinds[int(row.Ordinal)%len(kinds)]
-		if lists[i] == nil {
-			lists[i] = make([]po.Favorite, 0, queries[i].Limit)
-		}
-		lists[i] = append(lists[i], po.Favorite{
-			VideoID: models.VideoID(row.VideoID), Type: kind, EngagedAt: row.EngagedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
-		})
+		lists[i] = appendPacked(lists[i], kind, row.Packed)
 	}
 	for i, list := range lists {
 		slices.SortFunc(list, newestFirst)
 		lists[i] = list[:min(len(list), queries[i].Limit)]
 	}
 	return lists, nil
+}
+
+// A packed favorite is a video and two times, each in microseconds since postgresEpoch.
+const (
+	packedTime     = 8
+	packedFavorite = len(uuid.UUID{}) + 2*packedTime
+)
+
+var postgresEpoch = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+
+func appendPacked(list []po.Favorite, kind models.FavoriteType, packed []byte) []po.Favorite {
+	list = slices.Grow(list, len(packed)/packedFavorite)
+	at := func(raw []byte) time.Time {
+		return time.UnixMicro(postgresEpoch + int64(binary.BigEndian.Uint64(raw))).UTC() //nolint:gosec // G115: it is signed
+	}
+	for ; len(packed) >= packedFavorite; packed = packed[packedFavorite:] {
+		times := packed[len(uuid.UUID{}):]
+		list = append(list, po.Favorite{
+			VideoID: models.VideoID(packed[:len(uuid.UUID{})]), Type: kind, EngagedAt: at(times), UpdatedAt: at(times[packedTime:]),
+		})
+	}
+	return list
 }
 
 // below is the time and video that rows of a kind are strictly below who are below a key of any kind.

@@ -22,8 +22,8 @@ func cut[T any](rows []T, size int, token func(last T) string) (kept []T, next s
 const (
 	// spareShare: one row in so many more than a page needs is read, for those that are hidden.
 	spareShare = 8
-	// scanGrowth and maxScan: where many rows are hidden more are read at a time, and never more than that.
-	scanGrowth, maxScan = 8, 1000
+	// maxScan is the greatest number of rows that is read at a time.
+	maxScan = 2000
 )
 
 // listing is one user's list: rows, of which those show whose videos the user may see (S51).
@@ -42,7 +42,7 @@ type listing[Q, R, E any] struct {
 // first reads rows until size of them show, or there are no more.
 func (l listing[Q, R, E]) first(ctx context.Context, size int) (entries []E, err error) {
 	var last *R
-	for limit := size + size/spareShare; ; limit = min(scanGrowth*limit, maxScan) {
+	for limit, read := size+size/spareShare, 0; ; limit = rowsFor(size-len(entries), len(entries), read) {
 		rows, err := l.next(ctx, last, limit)
 		if err != nil {
 			return nil, err
@@ -53,8 +53,15 @@ func (l listing[Q, R, E]) first(ctx context.Context, size int) (entries []E, err
 		if len(entries) >= size || len(rows) < limit {
 			return entries[:min(size, len(entries))], nil
 		}
-		last = &rows[len(rows)-1]
+		last, read = &rows[len(rows)-1], read+len(rows)
 	}
+}
+
+// rowsFor is how many rows to read for missing more entries, when of read rows some showed: some times what that share lets
+// expect, since another statement costs more than rows too many.
+func rowsFor(missing, showed, read int) int {
+	const margin = 3
+	return min(margin*missing*read/(showed+1)+1, maxScan)
 }
 
 // next shares a statement for the first rows. Later ones are asked for where many are hidden, which is nobody else's business.

@@ -88,9 +88,11 @@ SELECT e.video_id, e.engagement_type, e.engaged_at, (e.deleted_at IS NULL)::bool
 FROM profile.engagements e
 WHERE e.user_id = @user_id AND e.video_id = ANY (@video_ids::uuid[]) AND e.engagement_type = ANY (ARRAY['bookmark', 'like']);
 
--- Active rows of lists of one kind, each below its key, newest first within a list. Nothing is asked of their videos.
+-- Active rows of lists of one kind, each below its key, newest first within a list. Nothing is asked of their videos. A
+-- list is one value, its rows one after another in the binary format: video_id, engaged_at, updated_at. Where most rows
+-- are hidden a thousand are read, and as rows of their own they would cost more than twice as much.
 -- name: ListFavorites :many
-SELECT i.ordinal::int AS ordinal, e.video_id, e.engaged_at, e.updated_at
+SELECT i.ordinal::int AS ordinal, coalesce(e.packed, '')::bytea AS packed
 FROM (SELECT unnest(@ordinals::int[])           AS ordinal,
              unnest(@user_ids::uuid[])          AS user_id,
              unnest(@types::text[])             AS engagement_type,
@@ -98,14 +100,15 @@ FROM (SELECT unnest(@ordinals::int[])           AS ordinal,
              unnest(@before_videos::uuid[])     AS before_video_id,
              unnest(@max_rows::int[])           AS max_rows) i
 CROSS JOIN LATERAL (
-    SELECT r.video_id, r.engaged_at, r.updated_at
-    FROM profile.engagements r
-    WHERE r.user_id = i.user_id
-      AND r.engagement_type = i.engagement_type
-      AND r.deleted_at IS NULL
-      AND (r.engaged_at, r.video_id) < (i.before_at, i.before_video_id)
-    ORDER BY r.engaged_at DESC, r.video_id DESC
-    LIMIT i.max_rows) e;
+    SELECT string_agg(uuid_send(l.video_id) || timestamptz_send(l.engaged_at) || timestamptz_send(l.updated_at), '') AS packed
+    FROM (SELECT r.video_id, r.engaged_at, r.updated_at
+          FROM profile.engagements r
+          WHERE r.user_id = i.user_id
+            AND r.engagement_type = i.engagement_type
+            AND r.deleted_at IS NULL
+            AND (r.engaged_at, r.video_id) < (i.before_at, i.before_video_id)
+          ORDER BY r.engaged_at DESC, r.video_id DESC
+          LIMIT i.max_rows) l) e;
 
 -- Rows that all pages of a list show. An empty type counts both kinds.
 -- name: CountFavorites :one

@@ -83,7 +83,7 @@ func (q *Queries) GetFavorites(ctx context.Context, arg GetFavoritesParams) ([]G
 }
 
 const listFavorites = `-- name: ListFavorites :many
-SELECT i.ordinal::int AS ordinal, e.video_id, e.engaged_at, e.updated_at
+SELECT i.ordinal::int AS ordinal, coalesce(e.packed, '')::bytea AS packed
 FROM (SELECT unnest($1::int[])           AS ordinal,
              unnest($2::uuid[])          AS user_id,
              unnest($3::text[])             AS engagement_type,
@@ -91,14 +91,15 @@ FROM (SELECT unnest($1::int[])           AS ordinal,
              unnest($5::uuid[])     AS before_video_id,
              unnest($6::int[])           AS max_rows) i
 CROSS JOIN LATERAL (
-    SELECT r.video_id, r.engaged_at, r.updated_at
-    FROM profile.engagements r
-    WHERE r.user_id = i.user_id
-      AND r.engagement_type = i.engagement_type
-      AND r.deleted_at IS NULL
-      AND (r.engaged_at, r.video_id) < (i.before_at, i.before_video_id)
-    ORDER BY r.engaged_at DESC, r.video_id DESC
-    LIMIT i.max_rows) e
+    SELECT string_agg(uuid_send(l.video_id) || timestamptz_send(l.engaged_at) || timestamptz_send(l.updated_at), '') AS packed
+    FROM (SELECT r.video_id, r.engaged_at, r.updated_at
+          FROM profile.engagements r
+          WHERE r.user_id = i.user_id
+            AND r.engagement_type = i.engagement_type
+            AND r.deleted_at IS NULL
+            AND (r.engaged_at, r.video_id) < (i.before_at, i.before_video_id)
+          ORDER BY r.engaged_at DESC, r.video_id DESC
+          LIMIT i.max_rows) l) e
 `
 
 type ListFavoritesParams struct {
@@ -111,13 +112,13 @@ type ListFavoritesParams struct {
 }
 
 type ListFavoritesRow struct {
-	Ordinal   int32
-	VideoID   uuid.UUID
-	EngagedAt time.Time
-	UpdatedAt time.Time
+	Ordinal int32
+	Packed  []byte
 }
 
-// Active rows of lists of one kind, each below its key, newest first within a list. Nothing is asked of their videos.
+// Active rows of lists of one kind, each below its key, newest first within a list. Nothing is asked of their videos. A
+// list is one value, its rows one after another in the binary format: video_id, engaged_at, updated_at. Where most rows
+// are hidden a thousand are read, and as rows of their own they would cost more than twice as much.
 func (q *Queries) ListFavorites(ctx context.Context, arg ListFavoritesParams) ([]ListFavoritesRow, error) {
 	rows, err := q.db.Query(ctx, listFavorites,
 		arg.Ordinals,
@@ -134,12 +135,7 @@ func (q *Queries) ListFavorites(ctx context.Context, arg ListFavoritesParams) ([
 	var items []ListFavoritesRow
 	for rows.Next() {
 		var i ListFavoritesRow
-		if err := rows.Scan(
-			&i.Ordinal,
-			&i.VideoID,
-			&i.EngagedAt,
-			&i.UpdatedAt,
-		); err != nil {
+		if err := rows.Scan(&i.Ordinal, &i.Packed); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
