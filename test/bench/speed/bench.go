@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -120,6 +121,7 @@ func notes() []string {
 		"Cache cold is `x-md-consistency: strong`, which goes past caches. Warm are 500 users who come back to a screen of 50 videos each; random pairs are hardly ever asked for twice, so that the cache is in the way.",
 		"Closed loops give rates. Latencies are of open loops at half the rate of the closed loop, Poisson arrivals, from the moment a call was due; who offers load at their own time goes first to a processor (nice -10, where that is allowed), as other machines would.",
 		"Calls compared with pgbench, and offered load, come over bare connections: HTTP/2 frames, the status read, the rows thrown away as pgbench does. GetProfile, Y6 and what REST is compared with have grpc-go's client.",
+		"Both sides warm up right before each of their turns: minutes pass between two of a kind, and what is cached seconds ago has ended by then.",
 		"Between turns the publisher is awaited, so that no turn pays for another's events; within a turn it takes part.",
 		"After the run every video's counter equalled a recount, on both sides.",
 		"pgbench runs -M prepared with two threads; connecting is not counted.",
@@ -177,21 +179,21 @@ func (a *arena) turn(ctx context.Context, turn int, all []contest) error {
 	return a.curves(ctx, all)
 }
 
-// contest is a turn of both sides; who begins alternates.
+// contest is a turn of both sides, each right after a warm-up of its own; who begins alternates.
 func (a *arena) contest(ctx context.Context, turn int, c contest) error {
 	a.options.say("  %s", c.what)
 	var theirs float64
 	var ours loadResult
 	var lag float64
-	sides := []func() error{
-		func() (err error) { theirs, err = a.yard(ctx, c); return err },
-		func() (err error) { ours, lag, err = a.ours(ctx, c); return err },
+	sides := []func(length time.Duration) error{
+		func(length time.Duration) (err error) { theirs, err = a.yard(ctx, c, length); return err },
+		func(length time.Duration) (err error) { ours, lag, err = a.ours(ctx, c, length); return err },
 	}
 	if turn%len(sides) == 1 {
 		slices.Reverse(sides)
 	}
 	for _, side := range sides {
-		if err := side(); err != nil {
+		if err := errors.Join(side(a.options.Warmup), side(a.options.Turn)); err != nil {
 			return err
 		}
 	}
@@ -225,27 +227,31 @@ func (a *arena) contest(ctx context.Context, turn int, c contest) error {
 	return a.openLoop(ctx, c, ours.rate())
 }
 
-func (a *arena) yard(ctx context.Context, c contest) (float64, error) {
+func (a *arena) yard(ctx context.Context, c contest, length time.Duration) (float64, error) {
 	if c.echo {
 		j := a.job(workEcho, uniform)
-		j.Target, j.Size = a.echo, a.size
+		j.Target, j.Size, j.Length = a.echo, a.size, length
 		res, err := a.run(ctx, j)
 		return res.rate(), err
 	}
 	if c.against != "" {
-		res, err := a.run(ctx, a.topology.job(c.against, c.spread))
+		j := a.topology.job(c.against, c.spread)
+		j.Length = length
+		res, err := a.run(ctx, j)
 		return res.rate(), errors.Join(err, a.settle(ctx))
 	}
-	res, err := a.pgbench(ctx, c.script, a.options.Clients, a.options.Turn, false)
+	res, err := a.pgbench(ctx, c.script, a.options.Clients, length, false)
 	if err != nil {
 		return 0, fmt.Errorf("yardstick of %s: %w", c.what, err)
 	}
 	return res.Rate, nil
 }
 
-func (a *arena) ours(ctx context.Context, c contest) (loadResult, float64, error) {
+func (a *arena) ours(ctx context.Context, c contest, length time.Duration) (loadResult, float64, error) {
+	j := a.job(c.work, c.spread)
+	j.Length = length
 	lag := a.watchLag(ctx)
-	res, err := a.run(ctx, a.job(c.work, c.spread))
+	res, err := a.run(ctx, j)
 	p99 := lag()
 	return res, p99, errors.Join(err, a.settle(ctx))
 }

@@ -67,7 +67,7 @@ func parseOptions(command string, args []string) (o options, err error) {
 	flags.IntVar(&o.Data.Warm, "warm", o.Data.Warm, "likes and watched videos of each user")
 	flags.IntVar(&o.Turns, "turns", 5, "turns of each contestant")
 	flags.DurationVar(&o.Turn, "turn", 5*time.Second, "how long a turn lasts, whole seconds")
-	flags.DurationVar(&o.Warmup, "warmup", 3*time.Second, "how long each kind of work runs before anything counts")
+	flags.DurationVar(&o.Warmup, "warmup", 3*time.Second, "how long each side runs before a turn of it counts")
 	flags.IntVar(&o.Callers, "callers", 128, "callers of the service")
 	flags.IntVar(&o.Clients, "clients", 32, "clients of the yardsticks")
 	flags.DurationVar(&o.Patience, "patience", 5*time.Second, "deadline of a caller")
