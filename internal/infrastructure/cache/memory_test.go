@@ -100,15 +100,18 @@ func TestS90_PurgeDropsEverything(t *testing.T) {
 
 func TestM69_TheCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 	t.Parallel()
-	c := cache.NewMemory(3, longTTL, time.Now)
+	const size = 10
+	now := &clock{time.Unix(0, 0)}
+	c := cache.NewMemory(size, longTTL, now.now)
 	user, used := newUser(), newVideo()
 	fill(c, user, used, marked(1), get(t, c, user, used).Lease)
 	for range 100 {
 		video := newVideo()
 		fill(c, user, video, marked(1), get(t, c, user, video).Lease)
+		now.at = now.at.Add(time.Nanosecond)
 		require.True(t, get(t, c, user, used).Found)
 	}
-	require.Equal(t, 3, c.Len())
+	require.Equal(t, size, c.Len())
 	big := cache.NewMemory(1000, longTTL, time.Now)
 	for range 5000 {
 		video := newVideo()
