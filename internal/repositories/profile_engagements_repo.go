@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,24 +59,20 @@ func (r engagementRepo) BatchGet(ctx context.Context, user models.UserID, ids []
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	wanted := distinct(ids)
-	byID := make(map[models.VideoID]*po.FavoriteState, len(wanted))
-	for _, id := range wanted {
-		byID[id] = &po.FavoriteState{VideoID: id}
-	}
+	marked := map[models.VideoID]po.FavoriteState{}
+	var stats map[models.VideoID]po.VideoStats
 	err := r.tx.Together(ctx, func(tx *Tx) error {
-		rows, err := tx.Engagements.(engagementRepo).q.GetFavorites(ctx, profiledb.GetFavoritesParams{UserID: uuid.UUID(user), VideoIDs: uuids(wanted)})
+		rows, err := tx.Engagements.(engagementRepo).q.GetFavorites(ctx, profiledb.GetFavoritesParams{UserID: uuid.UUID(user), VideoIDs: uuids(ids)})
 		for _, row := range rows {
 			if row.Active {
-				byID[models.VideoID(row.VideoID)].Mark(models.FavoriteType(row.EngagementType), row.EngagedAt.UTC())
+				state := marked[models.VideoID(row.VideoID)]
+				state.Mark(models.FavoriteType(row.EngagementType), row.EngagedAt.UTC())
+				marked[models.VideoID(row.VideoID)] = state
 			}
 		}
 		return err
-	}, func(tx *Tx) error {
-		stats, err := tx.VideoStats.BatchGet(ctx, wanted)
-		for id, s := range stats {
-			byID[id].Stats = s
-		}
+	}, func(tx *Tx) (err error) {
+		stats, err = tx.VideoStats.BatchGet(ctx, ids)
 		return err
 	})
 	if err != nil {
@@ -85,7 +80,8 @@ func (r engagementRepo) BatchGet(ctx context.Context, user models.UserID, ids []
 	}
 	states := make([]po.FavoriteState, len(ids))
 	for i, id := range ids {
-		states[i] = *byID[id]
+		states[i] = marked[id]
+		states[i].VideoID, states[i].Stats = id, stats[id]
 	}
 	return states, nil
 }
@@ -122,7 +118,7 @@ func (r engagementRepo) ListByUser(ctx context.Context, queries []po.FavoriteQue
 	lists := make([][]po.Favorite, len(queries))
 	for _, row := range rows {
 		i, kind := int(row.Ordinal)/len(kinds), kinds[int(row.Ordinal)%len(kinds)]
-		lists[i] = appendPacked(lists[i], kind, row.Packed)
+		lists[i] = appendListed(lists[i], kind, row.Packed)
 	}
 	for i, list := range lists {
 		slices.SortFunc(list, newestFirst)
@@ -131,24 +127,11 @@ func (r engagementRepo) ListByUser(ctx context.Context, queries []po.FavoriteQue
 	return lists, nil
 }
 
-// A packed favorite is a video and two times, each in microseconds since postgresEpoch.
-const (
-	packedTime     = 8
-	packedFavorite = len(uuid.UUID{}) + 2*packedTime
-)
-
-var postgresEpoch = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
-
-func appendPacked(list []po.Favorite, kind models.FavoriteType, packed []byte) []po.Favorite {
-	list = slices.Grow(list, len(packed)/packedFavorite)
-	at := func(raw []byte) time.Time {
-		return time.UnixMicro(postgresEpoch + int64(binary.BigEndian.Uint64(raw))).UTC() //nolint:gosec // G115: it is signed
-	}
-	for ; len(packed) >= packedFavorite; packed = packed[packedFavorite:] {
-		times := packed[len(uuid.UUID{}):]
-		list = append(list, po.Favorite{
-			VideoID: models.VideoID(packed[:len(uuid.UUID{})]), Type: kind, EngagedAt: at(times), UpdatedAt: at(times[packedTime:]),
-		})
+func appendListed(list []po.Favorite, kind models.FavoriteType, rows packed) []po.Favorite {
+	const width = len(uuid.UUID{}) + 2*wordSize
+	list = slices.Grow(list, rows.rows(width))
+	for len(rows) > 0 {
+		list = append(list, po.Favorite{VideoID: models.VideoID(rows.uuid()), Type: kind, EngagedAt: rows.time(), UpdatedAt: rows.time()})
 	}
 	return list
 }

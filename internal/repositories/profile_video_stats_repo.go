@@ -51,13 +51,18 @@ func (r videoStatsRepo) Increment(ctx context.Context, deltas []po.StatsDelta) (
 var errNoCounters = errors.New("move video counters: a video has none")
 
 func (r videoStatsRepo) BatchGet(ctx context.Context, ids []models.VideoID) (map[models.VideoID]po.VideoStats, error) {
-	rows, err := r.q.BatchGetVideoStats(ctx, uuids(ids))
+	raw, err := r.q.BatchGetVideoStats(ctx, uuids(ids))
 	if err != nil {
 		return nil, fmt.Errorf("read video counters: %w", translate(err))
 	}
-	stats := make(map[models.VideoID]po.VideoStats, len(rows))
-	for _, row := range rows {
-		stats[models.VideoID(row.VideoID)] = decodeStats(row)
+	const width = len(uuid.UUID{}) + 6*wordSize
+	rows := packed(raw)
+	stats := make(map[models.VideoID]po.VideoStats, rows.rows(width))
+	for len(rows) > 0 {
+		stats[models.VideoID(rows.uuid())] = po.VideoStats{
+			LikeCount: rows.int64(), BookmarkCount: rows.int64(), UniqueWatchers: rows.int64(), TotalWatchSeconds: rows.int64(),
+			Version: rows.int64(), UpdatedAt: rows.time(),
+		}
 	}
 	return stats, nil
 }

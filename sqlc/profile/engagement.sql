@@ -81,7 +81,7 @@ SELECT d.ordinal::int                                    AS ordinal,
        coalesce(d.counted, false)::bool                  AS counted
 FROM decided d;
 
--- The likes and bookmarks a user has or had of distinct videos, in no particular order (S18). Nothing is asked of
+-- The likes and bookmarks a user has or had of videos, in no particular order (S18). Nothing is asked of
 -- deleted_at that would let an index of lists, which knows only the user, answer.
 -- name: GetFavorites :many
 SELECT e.video_id, e.engagement_type, e.engaged_at, (e.deleted_at IS NULL)::bool AS active
@@ -89,8 +89,7 @@ FROM profile.engagements e
 WHERE e.user_id = @user_id AND e.video_id = ANY (@video_ids::uuid[]) AND e.engagement_type = ANY (ARRAY['bookmark', 'like']);
 
 -- Active rows of lists of one kind, each below its key, newest first within a list. Nothing is asked of their videos. A
--- list is one value, its rows one after another in the binary format: video_id, engaged_at, updated_at. Where most rows
--- are hidden a thousand are read, and as rows of their own they would cost more than twice as much.
+-- list is one value: video_id, engaged_at and updated_at of each row, packed.
 -- name: ListFavorites :many
 SELECT i.ordinal::int AS ordinal, coalesce(e.packed, '')::bytea AS packed
 FROM (SELECT unnest(@ordinals::int[])           AS ordinal,

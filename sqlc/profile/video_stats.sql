@@ -19,9 +19,11 @@ SELECT unnest(@video_ids::uuid[]) AS video_id
 ORDER BY 1
 ON CONFLICT (video_id) DO NOTHING;
 
--- Rows exist only for videos somebody touched.
--- name: BatchGetVideoStats :many
-SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at
+-- Rows exist only for videos somebody touched. All of them are one value: video_id, the four counters, stats_version and
+-- updated_at of each, packed, in no particular order.
+-- name: BatchGetVideoStats :one
+SELECT coalesce(string_agg(uuid_send(video_id) || int8send(like_count) || int8send(bookmark_count) || int8send(unique_watchers)
+                           || int8send(total_watch_seconds) || int8send(stats_version) || timestamptz_send(updated_at), ''), '')::bytea AS packed
 FROM profile.video_stats
 WHERE video_id = ANY (@video_ids::uuid[]);
 

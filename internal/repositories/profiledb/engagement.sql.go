@@ -55,7 +55,7 @@ type GetFavoritesRow struct {
 	Active         bool
 }
 
-// The likes and bookmarks a user has or had of distinct videos, in no particular order (S18). Nothing is asked of
+// The likes and bookmarks a user has or had of videos, in no particular order (S18). Nothing is asked of
 // deleted_at that would let an index of lists, which knows only the user, answer.
 func (q *Queries) GetFavorites(ctx context.Context, arg GetFavoritesParams) ([]GetFavoritesRow, error) {
 	rows, err := q.db.Query(ctx, getFavorites, arg.UserID, arg.VideoIDs)
@@ -117,8 +117,7 @@ type ListFavoritesRow struct {
 }
 
 // Active rows of lists of one kind, each below its key, newest first within a list. Nothing is asked of their videos. A
-// list is one value, its rows one after another in the binary format: video_id, engaged_at, updated_at. Where most rows
-// are hidden a thousand are read, and as rows of their own they would cost more than twice as much.
+// list is one value: video_id, engaged_at and updated_at of each row, packed.
 func (q *Queries) ListFavorites(ctx context.Context, arg ListFavoritesParams) ([]ListFavoritesRow, error) {
 	rows, err := q.db.Query(ctx, listFavorites,
 		arg.Ordinals,

@@ -68,39 +68,20 @@ func (q *Queries) AdvanceVideos(ctx context.Context, arg AdvanceVideosParams) ([
 	return items, nil
 }
 
-const batchGetVideoStats = `-- name: BatchGetVideoStats :many
-SELECT video_id, like_count, bookmark_count, unique_watchers, total_watch_seconds, stats_version, updated_at
+const batchGetVideoStats = `-- name: BatchGetVideoStats :one
+SELECT coalesce(string_agg(uuid_send(video_id) || int8send(like_count) || int8send(bookmark_count) || int8send(unique_watchers)
+                           || int8send(total_watch_seconds) || int8send(stats_version) || timestamptz_send(updated_at), ''), '')::bytea AS packed
 FROM profile.video_stats
 WHERE video_id = ANY ($1::uuid[])
 `
 
-// Rows exist only for videos somebody touched.
-func (q *Queries) BatchGetVideoStats(ctx context.Context, videoIds []uuid.UUID) ([]ProfileVideoStat, error) {
-	rows, err := q.db.Query(ctx, batchGetVideoStats, videoIds)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ProfileVideoStat
-	for rows.Next() {
-		var i ProfileVideoStat
-		if err := rows.Scan(
-			&i.VideoID,
-			&i.LikeCount,
-			&i.BookmarkCount,
-			&i.UniqueWatchers,
-			&i.TotalWatchSeconds,
-			&i.StatsVersion,
-			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+// Rows exist only for videos somebody touched. All of them are one value: video_id, the four counters, stats_version and
+// updated_at of each, packed, in no particular order.
+func (q *Queries) BatchGetVideoStats(ctx context.Context, videoIds []uuid.UUID) ([]byte, error) {
+	row := q.db.QueryRow(ctx, batchGetVideoStats, videoIds)
+	var packed []byte
+	err := row.Scan(&packed)
+	return packed, err
 }
 
 const ensureVideos = `-- name: EnsureVideos :exec
