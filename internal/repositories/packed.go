@@ -23,7 +23,7 @@ func (p *packed) uuid() (id uuid.UUID) {
 func (p *packed) int64() int64 {
 	n := binary.BigEndian.Uint64(*p)
 	*p = (*p)[wordSize:]
-	return int64(n) //nolint:gosec // G115: it is signed
+	return int64(n)
 }
 
 // postgresEpoch is what times count their microseconds from.
