@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -31,6 +32,7 @@ func (h heap) giveBack() heap {
 	if now.cycles != h.cycles || now.spare() <= now.live {
 		return now
 	}
+	runtime.GC() // what pools hold, and half of what stacks have grown by, survives one collection
 	debug.FreeOSMemory()
 	return readHeap()
 }

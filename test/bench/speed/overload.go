@@ -181,6 +181,11 @@ const restWithin = 10 * time.Second
 // flood offers three times the peak and looks at what is accepted, what is refused and how, and what is left.
 func (w *overloaded) flood(ctx context.Context) error {
 	const times = 3
+	j := w.job(workLike, uniform)
+	j.Rate, j.Bare = times*w.peak, true
+	if err := w.acquaint(ctx, j); err != nil {
+		return err
+	}
 	idleBefore, err := w.idleLatency(ctx, w.options.Turn)
 	if err != nil {
 		return err
@@ -192,8 +197,7 @@ func (w *overloaded) flood(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j := w.job(workLike, uniform)
-	j.Rate, j.Length, j.Bare = times*w.peak, w.options.Flood, true
+	j.Length = w.options.Flood
 	rss := w.watchRSS(ctx)
 	res, err := w.run(ctx, j)
 	most := rss()
@@ -236,6 +240,18 @@ func (w *overloaded) flood(ctx context.Context) error {
 	o, err := newOffered(j, res)
 	w.report.Offered = append(w.report.Offered, o)
 	return errors.Join(err, w.settle(ctx))
+}
+
+// acquaint lets the service meet as many users as it remembers (limits.size), and rest: what it remembers of those who
+// called is no burst that has to be given back.
+func (w *overloaded) acquaint(ctx context.Context, j job) error {
+	j.Length = 2 * w.options.Turn
+	_, err := w.run(ctx, j)
+	waited(ctx, restWithin)
+	if err != nil && !errors.Is(err, errSilent) {
+		return err
+	}
+	return w.settle(ctx)
 }
 
 // judgeFlood looks at the answers.
