@@ -54,8 +54,9 @@ type member struct {
 	*theater
 	user   models.UserID
 	active map[register]bool
-	// kept are the answers given for keys.
+	// kept are the answers given for keys, left the keys of calls whose caller left.
 	kept map[string]answered
+	left map[string]bool
 	// gone: the member left a call behind that may not be over, and does nothing more.
 	gone bool
 }
@@ -108,8 +109,22 @@ func (m *member) do(ctx context.Context, a act) error {
 			call.Fingerprint[2] = 1
 		}
 	}
-	answer, err := m.s.Engagements.Mutate(ctx, call, cmd)
+	answer, err := m.mutate(ctx, call, cmd)
 	return m.judge(a, call, cmd, answer, err)
+}
+
+// mutate comes again when it is told that a key is in use whose caller left: the transaction of a connection that was closed
+// may have it for a moment more.
+func (m *member) mutate(ctx context.Context, call models.Call, cmd services.FavoriteCommand) (services.Answer[vo.FavoriteOutcome], error) {
+	answer, err := m.s.Engagements.Mutate(ctx, call, cmd)
+	for m.left[scopeOf(call, cmd)] && errors.Is(err, models.ErrIdempotencyInProgress) {
+		answer, err = m.s.Engagements.Mutate(ctx, call, cmd)
+	}
+	return answer, err
+}
+
+func scopeOf(call models.Call, cmd services.FavoriteCommand) string {
+	return call.IdempotencyKey + cmd.VideoID.String()
 }
 
 func (m *member) report(ctx context.Context, call models.Call, video models.VideoID, a act) error {
@@ -138,7 +153,7 @@ func gaveUp(err error) bool {
 // judge compares an answer with what this member's own past says it must be.
 func (m *member) judge(a act, call models.Call, cmd services.FavoriteCommand, got services.Answer[vo.FavoriteOutcome], err error) error {
 	key := register{m.user, cmd.VideoID, cmd.Type}
-	scope := call.IdempotencyKey + cmd.VideoID.String()
+	scope := scopeOf(call, cmd)
 	earlier, repeated := m.kept[scope]
 	repeated = repeated && call.IdempotencyKey != ""
 	is := func(want error) error {
@@ -199,6 +214,7 @@ func (m *member) adopt(key register, scope string, call models.Call, cmd service
 	if call.IdempotencyKey == "" {
 		return nil
 	}
+	m.left[scope] = true
 	if _, known := m.kept[scope]; !known && m.hasKey(call, cmd) {
 		return m.learn(scope, call, cmd)
 	}
@@ -219,7 +235,7 @@ func (m *member) hasKey(call models.Call, cmd services.FavoriteCommand) (found b
 
 // learn replays the kept answer.
 func (m *member) learn(scope string, call models.Call, cmd services.FavoriteCommand) error {
-	answer, err := m.s.Engagements.Mutate(context.Background(), call, cmd)
+	answer, err := m.mutate(context.Background(), call, cmd)
 	if err != nil || !answer.Replayed {
 		return fmt.Errorf("the kept answer of a caller that left: %+v, %w", answer, err)
 	}
@@ -262,7 +278,7 @@ func TestS10_EachCallerGetsItsOwnOutcomeFromASharedTransaction(t *testing.T) {
 				}
 				crowd := make([]*member, users)
 				for i, err := range testkit.Together(users, func(i int) error {
-					crowd[i] = &member{theater: h, user: testkit.NewUser(), active: map[register]bool{}, kept: map[string]answered{}}
+					crowd[i] = &member{theater: h, user: testkit.NewUser(), active: map[register]bool{}, kept: map[string]answered{}, left: map[string]bool{}}
 					for _, a := range plans[i] {
 						if err := crowd[i].do(t.Context(), a); err != nil {
 							return err
