@@ -115,7 +115,7 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 	profileHandler := controllers.NewProfileHandler(decoder, limitsLimits, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
 	server := health.NewServer()
 	grpcServer := servers.NewGRPC(conf, listeners, metrics, baseHandler, profileHandler, server)
-	rest, cleanup7, err := servers.NewREST(ctx, conf, listeners, log, metrics, baseHandler, profileHandler)
+	httpServer, err := servers.NewREST(conf, listeners, log, metrics, baseHandler, profileHandler)
 	if err != nil {
 		cleanup6()
 		cleanup5()
@@ -126,9 +126,8 @@ func newApp(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (*ser
 		return nil, nil, err
 	}
 	admin := servers.NewAdmin(listeners, pool, server, metrics)
-	app := servers.NewApp(conf, log, listeners, grpcServer, rest, admin, server)
+	app := servers.NewApp(conf, log, listeners, grpcServer, httpServer, admin, server)
 	return app, func() {
-		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()

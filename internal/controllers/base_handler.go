@@ -109,6 +109,18 @@ func (b *BaseHandler) Intercept(ctx context.Context, req any, info *grpc.UnarySe
 	return nil, answer.Err()
 }
 
+// Call implements rest.Call: what stands before a method that is called over gRPC.
+func (b *BaseHandler) Call(ctx context.Context, method string, request proto.Message, unreadable error, handler grpc.UnaryHandler) (any, error) {
+	ctx, err := b.Arrive(ctx, &tap.Info{FullMethodName: method})
+	if err != nil {
+		return nil, err
+	}
+	if unreadable != nil {
+		ctx = context.WithValue(ctx, malformedKey{}, unreadable)
+	}
+	return b.Intercept(ctx, request, &grpc.UnaryServerInfo{FullMethod: method}, handler)
+}
+
 func (b *BaseHandler) serve(ctx context.Context, req any, policy policy, handler grpc.UnaryHandler) (
 	subject identity.Subject, caller identity.Caller, resp any, err error,
 ) {

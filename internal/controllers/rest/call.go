@@ -12,9 +12,6 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -23,9 +20,8 @@ import (
 	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 )
 
-// A request that cannot be read is called all the same, undecodable, so that credentials and authorisation are checked
-// before it is said what is wrong with it (S87). What is wrong travels from grpc-gateway's decoders to the call as an
-// unknown field of the message: nothing else is common to them.
+// What makes a request unreadable travels from grpc-gateway's decoders to the call as an unknown field of the message:
+// nothing else is common to them.
 const faultField = protowire.MaxValidNumber
 
 func fault(message proto.Message, problems []Violation) error {
@@ -50,36 +46,15 @@ func faults(message proto.Message) (problems []Violation) {
 	return problems
 }
 
-// unreadableError has all violations of a request that its caller was allowed to make.
-type unreadableError struct{ problems []Violation }
-
-func (unreadableError) Error() string { return "the request cannot be read" }
-
-// call implements grpc.UnaryClientInterceptor: it sets what the route fixes, and sends what cannot be read as that.
-func call(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	message, _ := req.(proto.Message)
+// problemsOf are all violations of a request, which gets what its route fixes.
+func problemsOf(ctx context.Context, message proto.Message) []Violation {
 	problems := faults(message)
-	if r, ok := req.(*profilev1.MutateFavoriteRequest); ok {
+	if r, ok := message.(*profilev1.MutateFavoriteRequest); ok {
 		pattern, _ := runtime.HTTPPathPattern(ctx)
 		problems = append(problems, fix(r, verbOf(ctx), pattern)...)
 	}
-	problems = append(problems, ignored(ctx, message, problems)...)
-	if len(problems) == 0 {
-		return invoke(ctx, method, req, reply, conn, opts...)
-	}
-	err := invoke(ctx, method, req, reply, conn, append(opts, grpc.ForceCodec(undecodable{}))...)
-	if status.Code(err) != codes.InvalidArgument {
-		return err
-	}
-	return unreadableError{problems}
+	return append(problems, ignored(ctx, message, problems)...)
 }
-
-// undecodable sends what no message can be read from.
-type undecodable struct{}
-
-func (undecodable) Marshal(any) ([]byte, error) { return []byte{0xff}, nil }
-func (undecodable) Unmarshal([]byte, any) error { return errors.New("no answer is expected") }
-func (undecodable) Name() string                { return "proto" }
 
 // ignored are the parameters that grpc-gateway passes over: it reads no query beside a body, nor for what the path says.
 func ignored(ctx context.Context, message proto.Message, known []Violation) (problems []Violation) {

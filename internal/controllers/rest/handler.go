@@ -14,7 +14,6 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/rs/cors"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
@@ -34,11 +33,8 @@ type Options struct {
 // Observer counts requests that HTTP itself refused, before there was a call: no path, no method, too long.
 type Observer interface{ HTTPRefused(status int) }
 
-// Interceptor is what the connection given to New needs.
-func Interceptor() grpc.DialOption { return grpc.WithChainUnaryInterceptor(call) }
-
-// New serves the routes of the contract over conn, which has Interceptor. ctx ends what it waits for.
-func New(ctx context.Context, conn *grpc.ClientConn, log *slog.Logger, observer Observer, opts Options) (http.Handler, error) {
+// New serves the routes of the contract by handler, which is only reached through call.
+func New(handler profilev1.ProfileServiceServer, call Call, log *slog.Logger, observer Observer, opts Options) (http.Handler, error) {
 	// This option is not of a mux but of the process, and is read without a lock.
 	parseQueries.Do(func() { runtime.NewServeMux(runtime.SetQueryParameterParser(query{})) })
 	e := &edge{routes: Routes(), log: log, observer: observer, opts: opts}
@@ -53,7 +49,7 @@ func New(ctx context.Context, conn *grpc.ClientConn, log *slog.Logger, observer 
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithDisablePathLengthFallback(),
 	)
-	if err := profilev1.RegisterProfileServiceHandler(ctx, mux, conn); err != nil {
+	if err := profilev1.RegisterProfileServiceHandlerServer(context.Background(), mux, service{handler: handler, call: call}); err != nil {
 		return nil, fmt.Errorf("register routes: %w", err)
 	}
 	compressed, err := gzhttp.NewWrapper()
@@ -186,7 +182,7 @@ func answered(ctx context.Context, w http.ResponseWriter, message proto.Message)
 		}
 		w.Header().Set("Cache-Control", publicCaching)
 		w.Header().Set("ETag", tag)
-		asked, _ := metadata.FromOutgoingContext(ctx)
+		asked, _ := metadata.FromIncomingContext(ctx)
 		if models.ETagMatches(strings.Join(asked.Get("x-md-if-none-match"), ","), strings.TrimPrefix(tag, "W/")) {
 			code = http.StatusNotModified
 		}

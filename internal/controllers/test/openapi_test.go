@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -17,9 +16,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -305,25 +302,15 @@ func TestM107_EveryProblemLooksAsDocumented(t *testing.T) {
 // failing is the address of REST before a service that answers every call with the reason that is its request id.
 func failing(t *testing.T) string {
 	t.Helper()
-	pipe := bufconn.Listen(1 << 16)
-	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
-		md, _ := metadata.FromIncomingContext(stream.Context())
+	fail := func(ctx context.Context, _ string, _ proto.Message, _ error, _ grpc.UnaryHandler) (any, error) {
+		md, _ := metadata.FromIncomingContext(ctx)
 		reason := models.Reason(strings.Join(md.Get("x-request-id"), ""))
-		return problem.Status(&models.Error{Reason: reason, Message: reason.Entry().Title}).Err()
-	}))
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(pipe) }()
-	conn, err := grpc.NewClient("passthrough:///failing", rest.Interceptor(), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }))
-	require.NoError(t, err)
-	handler, err := rest.New(t.Context(), conn, slog.New(slog.DiscardHandler), observability.NewMetrics(), rest.Options{MaxBodyBytes: 1 << 10})
+		return nil, problem.Status(&models.Error{Reason: reason, Message: reason.Entry().Title}).Err()
+	}
+	handler, err := rest.New(profilev1.UnimplementedProfileServiceServer{}, fail, slog.New(slog.DiscardHandler), observability.NewMetrics(),
+		rest.Options{MaxBodyBytes: 1 << 10})
 	require.NoError(t, err)
 	front := httptest.NewServer(handler)
-	t.Cleanup(func() {
-		front.Close()
-		require.NoError(t, conn.Close())
-		server.Stop()
-		require.NoError(t, <-done)
-	})
+	t.Cleanup(front.Close)
 	return front.URL
 }

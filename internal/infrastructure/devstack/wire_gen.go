@@ -126,7 +126,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 	profileHandler := controllers.NewProfileHandler(decoder, limitsLimits, profileService, engagementService, watchHistoryService, videoProjectionService, videoStatsService)
 	server := health.NewServer()
 	grpcServer := servers.NewGRPC(conf, listeners, metrics, baseHandler, profileHandler, server)
-	rest, cleanup7, err := servers.NewREST(ctx, conf, listeners, log, metrics, baseHandler, profileHandler)
+	httpServer, err := servers.NewREST(conf, listeners, log, metrics, baseHandler, profileHandler)
 	if err != nil {
 		cleanup6()
 		cleanup5()
@@ -137,7 +137,7 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		return nil, nil, err
 	}
 	admin := servers.NewAdmin(listeners, pool, server, metrics)
-	app := servers.NewApp(conf, log, listeners, grpcServer, rest, admin, server)
+	app := servers.NewApp(conf, log, listeners, grpcServer, httpServer, admin, server)
 	service := &Service{
 		App:         app,
 		Admin:       admin,
@@ -151,7 +151,6 @@ func NewService(ctx context.Context, conf *confpb.Bootstrap, log *slog.Logger) (
 		Stats:       videoStatsService,
 	}
 	return service, func() {
-		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()

@@ -12,6 +12,7 @@ import (
 	kratoslog "github.com/go-kratos/kratos/v2/log"
 	"github.com/go-kratos/kratos/v2/transport"
 	kgrpc "github.com/go-kratos/kratos/v2/transport/grpc"
+	khttp "github.com/go-kratos/kratos/v2/transport/http"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
@@ -32,7 +33,7 @@ type App struct {
 
 // NewApp runs the servers together. On a stop signal it turns not ready, stops accepting, lets running
 // calls finish within the drain time, and only then returns.
-func NewApp(conf *confpb.Bootstrap, log *slog.Logger, l Listeners, g *kgrpc.Server, r *REST, admin *Admin, probe *health.Server) *App {
+func NewApp(conf *confpb.Bootstrap, log *slog.Logger, l Listeners, g *kgrpc.Server, r *khttp.Server, admin *Admin, probe *health.Server) *App {
 	return newApp(conf.GetServer().GetTimeouts().GetDrain().AsDuration(), log, l, []transport.Server{g, r}, admin, probe)
 }
 
