@@ -73,6 +73,9 @@ func prepareConnection(ctx context.Context, conn *pgx.Conn) error {
 // registerTypes lets mode exec, which asks the server nothing, know our parameter types.
 func registerTypes(_ context.Context, conn *pgx.Conn) error {
 	types := conn.TypeMap()
+	if scalar, known := types.TypeForOID(pgtype.UUIDOID); known {
+		types.RegisterType(&pgtype.Type{Name: scalar.Name, OID: scalar.OID, Codec: uuidScalar{scalar.Codec}})
+	}
 	if array, known := types.TypeForOID(pgtype.UUIDArrayOID); known {
 		types.RegisterType(&pgtype.Type{Name: array.Name, OID: array.OID, Codec: uuidArray{array.Codec}})
 	}

@@ -41,6 +41,11 @@ func TestM42_BothQueryModesKnowOurTypes(t *testing.T) {
 				require.NoError(t, pool.QueryRow(t.Context(), "SELECT $1::uuid, $2::uuid[]", ids[0], ids).Scan(&one, &many))
 				require.Equal(t, ids[0], one)
 				require.Equal(t, ids, many)
+				var none, some *uuid.UUID
+				require.NoError(t, pool.QueryRow(t.Context(), "SELECT NULL::uuid, $1::uuid", &ids[1]).Scan(&none, &some))
+				require.Nil(t, none)
+				require.Equal(t, ids[1], *some)
+				require.Error(t, pool.QueryRow(t.Context(), "SELECT NULL::uuid").Scan(&one), "no NULL passes for an id")
 			}
 		})
 	}
