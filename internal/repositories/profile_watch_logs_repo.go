@@ -160,7 +160,7 @@ func (r watchLogRepo) ListRecent(ctx context.Context, queries []po.WatchQuery) (
 			lists[row.Ordinal] = make([]po.WatchLog, 0, queries[row.Ordinal].Limit)
 		}
 		lists[row.Ordinal] = append(lists[row.Ordinal], po.WatchLog{
-			UserID: models.UserID(row.UserID), VideoID: models.VideoID(row.VideoID),
+			UserID: queries[row.Ordinal].UserID, VideoID: models.VideoID(row.VideoID),
 			PositionSeconds: row.PositionSeconds, RatioBP: row.RatioBP, ResumeAt: row.ResumeAt.UTC(), RatioAt: or(row.RatioAt, row.ResumeAt).UTC(),
 			MaxRatioBP: row.MaxRatioBP, CountedSeconds: row.CountedSeconds, QualifiedAt: utc(row.QualifiedAt), CompletedAt: utc(row.CompletedAt),
 			CompletedCount: row.CompletedCount, SessionID: row.SessionID,

@@ -79,8 +79,7 @@ func (l *ListedVideos) read(ctx context.Context, actor models.Actor, ids []model
 	}
 	videos := make([]*vo.ListedVideo, len(ids))
 	for i, id := range ids {
-		video := read[id]
-		videos[i] = &video
+		videos[i] = vo.NewListedVideo(read[id])
 	}
 	return videos, nil
 }

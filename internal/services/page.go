@@ -42,7 +42,8 @@ type listing[Q, R, E any] struct {
 // first reads rows until size of them show, or there are no more.
 func (l listing[Q, R, E]) first(ctx context.Context, size int) (entries []E, err error) {
 	var last *R
-	for limit, read := size+size/spareShare, 0; ; limit = rowsFor(size-len(entries), len(entries), read) {
+	entries = make([]E, 0, size+size/spareShare)
+	for limit, read := cap(entries), 0; ; limit = rowsFor(size-len(entries), len(entries), read) {
 		rows, err := l.next(ctx, last, limit)
 		if err != nil {
 			return nil, err

@@ -84,7 +84,7 @@ WHERE w.user_id = @user_id AND w.video_id = ANY (@video_ids::uuid[]);
 -- videos. Bounds: last_watched_at in [watched_after, watched_before); completion is empty, completed or in_progress. The
 -- columns are those that are shown.
 -- name: ListWatchHistory :many
-SELECT i.ordinal::int AS ordinal, w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.ratio_at, w.max_ratio_bp,
+SELECT i.ordinal::int AS ordinal, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.ratio_at, w.max_ratio_bp,
        w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.session_id, w.first_watched_at, w.last_watched_at, w.expires_at
 FROM (SELECT unnest(@ordinals::int[])               AS ordinal,
              unnest(@user_ids::uuid[])              AS user_id,

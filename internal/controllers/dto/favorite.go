@@ -89,7 +89,7 @@ func ListFavoritesResponse(owner models.UserID, page vo.Page[vo.Favorite]) *prof
 			item.State.HasBookmarked, item.State.BookmarkedAt = true, engagedAt
 		}
 		if f.ShownTo(owner) { // otherwise only that an entry is there (S51)
-			item.Video, item.Stats = videoMetadata(f.Video), vo.Stats(f.Stats)
+			item.Video, item.Stats = f.Metadata, f.Counters
 		}
 		resp.Favorites = append(resp.Favorites, item)
 	}
@@ -121,21 +121,6 @@ func availability(a models.Availability) profilev1.Availability {
 		return profilev1.Availability_AVAILABILITY_UNKNOWN
 	}
 	return profilev1.Availability_AVAILABILITY_UNSPECIFIED
-}
-
-func videoMetadata(v *vo.Video) *profilev1.VideoMetadata {
-	if v == nil {
-		return nil
-	}
-	metadata := &profilev1.VideoMetadata{
-		VideoId: v.VideoID.String(), Title: deref(v.Title), Description: deref(v.Description),
-		DurationMicros: deref(v.DurationMicros), ThumbnailUrl: deref(v.ThumbnailURL), HlsMasterPlaylist: deref(v.HLSMasterPlaylist),
-		Status: deref(v.Status), VisibilityStatus: deref(v.VisibilityStatus), Version: v.Version, UpdatedAt: timestamppb.New(v.UpdatedAt),
-	}
-	if v.PublishedAt != nil {
-		metadata.PublishedAt = timestamppb.New(*v.PublishedAt)
-	}
-	return metadata
 }
 
 func deref[T any](p *T) T {

@@ -52,7 +52,7 @@ func BatchGetVideosResponse(ids []models.VideoID, videos map[models.VideoID]vo.V
 	for i, id := range ids {
 		item := &profilev1.VideoItem{VideoId: id.String(), Stats: vo.Stats(stats[i]), Availability: availability(models.Unknown)}
 		if video, known := videos[id]; known {
-			item.Video, item.Availability = videoMetadata(&video), availability(video.Availability)
+			item.Video, item.Availability = vo.Metadata(&video), availability(video.Availability)
 		}
 		resp.Items[i] = item
 	}

@@ -108,7 +108,7 @@ func ListWatchHistoryResponse(owner models.UserID, page vo.Page[vo.WatchEntry]) 
 			VideoId: e.Log.VideoID.String(), Availability: availability(e.Availability), Progress: vo.WatchProgress(e.Log, duration),
 		}
 		if e.ShownTo(owner) { // otherwise only that an entry is there (S51)
-			item.Video, item.Stats = videoMetadata(e.Video), vo.Stats(e.Stats)
+			item.Video, item.Stats = e.Metadata, e.Counters
 		}
 		resp.Items = append(resp.Items, item)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lingo-services/profile/internal/infrastructure/cache"
 	"github.com/lingo-services/profile/internal/models"
+	"github.com/lingo-services/profile/internal/models/po"
 	"github.com/lingo-services/profile/internal/models/vo"
 	"github.com/lingo-services/profile/internal/services"
 )
@@ -149,7 +150,7 @@ func TestS90_ListedVideosKeepTheNewer(t *testing.T) {
 	c := cache.NewListed(100, longTTL, now.now)
 	video := newVideo()
 	of := func(version, stats int64) *vo.ListedVideo {
-		return &vo.ListedVideo{Video: &vo.Video{Version: version}, Stats: vo.VideoStats{Version: stats}}
+		return vo.NewListedVideo(po.ListedVideo{Video: &vo.Video{Version: version}, Stats: vo.VideoStats{Version: stats}})
 	}
 	one := func() services.Cached[*vo.ListedVideo] { return c.Get([]models.VideoID{video})[0] }
 	fill := func(lease services.Lease, read *vo.ListedVideo) {
@@ -158,7 +159,7 @@ func TestS90_ListedVideosKeepTheNewer(t *testing.T) {
 	early := one().Lease
 	now.at = now.at.Add(time.Second)
 	late := one().Lease
-	unknown, newest := &vo.ListedVideo{Stats: vo.VideoStats{Version: 2}}, of(7, 2)
+	unknown, newest := vo.NewListedVideo(po.ListedVideo{Stats: vo.VideoStats{Version: 2}}), of(7, 2)
 	for _, read := range []*vo.ListedVideo{unknown, newest, unknown, of(6, 2), of(7, 1)} {
 		fill(late, read)
 	}

@@ -14,8 +14,6 @@ type (
 	FavoriteState = po.FavoriteState
 	// WatchRecord is a watch row with the video's length.
 	WatchRecord = po.WatchRecord
-	// ListedVideo is the video part of a list entry.
-	ListedVideo = po.ListedVideo
 	// Video is what the catalog told us.
 	Video = po.Video
 	// VideoStats are the counters of a video.

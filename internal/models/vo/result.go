@@ -1,6 +1,7 @@
 package vo
 
 import (
+	profilev1 "github.com/lingo-services/profile/api/profile/v1"
 	"github.com/lingo-services/profile/internal/models"
 	"github.com/lingo-services/profile/internal/models/po"
 )
@@ -29,6 +30,20 @@ type ProfileOutcome struct {
 	User User
 	// Changes lists changed preferences; empty when none did.
 	Changes []PreferenceChange
+}
+
+// ListedVideo is the video part of list entries, and its wire form, made once for all of them: encoding is most of what
+// a list costs. It never changes.
+type ListedVideo struct {
+	po.ListedVideo
+	// Metadata is nil when the projection has no row.
+	Metadata *profilev1.VideoMetadata
+	Counters *profilev1.VideoStats
+}
+
+// NewListedVideo makes the wire form.
+func NewListedVideo(v po.ListedVideo) *ListedVideo {
+	return &ListedVideo{v, Metadata(v.Video), Stats(v.Stats)}
 }
 
 // Favorite is a list entry.

@@ -31,6 +31,29 @@ func Stats(s po.VideoStats) *profilev1.VideoStats {
 	return stats
 }
 
+// Metadata is the wire form of a video; nil when there is none.
+func Metadata(v *Video) *profilev1.VideoMetadata {
+	if v == nil {
+		return nil
+	}
+	metadata := &profilev1.VideoMetadata{
+		VideoId: v.VideoID.String(), Title: orZero(v.Title), Description: orZero(v.Description),
+		DurationMicros: orZero(v.DurationMicros), ThumbnailUrl: orZero(v.ThumbnailURL), HlsMasterPlaylist: orZero(v.HLSMasterPlaylist),
+		Status: orZero(v.Status), VisibilityStatus: orZero(v.VisibilityStatus), Version: v.Version, UpdatedAt: timestamppb.New(v.UpdatedAt),
+	}
+	if v.PublishedAt != nil {
+		metadata.PublishedAt = timestamppb.New(*v.PublishedAt)
+	}
+	return metadata
+}
+
+func orZero[T any](p *T) (value T) {
+	if p != nil {
+		value = *p
+	}
+	return value
+}
+
 // WatchProgress is the wire form of a watch row, against the length the video has now (S38, S40); nil when there is no
 // row.
 func WatchProgress(w po.WatchLog, durationMicros int64) *profilev1.WatchProgress {

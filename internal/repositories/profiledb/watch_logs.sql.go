@@ -213,7 +213,7 @@ func (q *Queries) GetWatchSessions(ctx context.Context, arg GetWatchSessionsPara
 }
 
 const listWatchHistory = `-- name: ListWatchHistory :many
-SELECT i.ordinal::int AS ordinal, w.user_id, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.ratio_at, w.max_ratio_bp,
+SELECT i.ordinal::int AS ordinal, w.video_id, w.position_seconds, w.ratio_bp, w.resume_at, w.ratio_at, w.max_ratio_bp,
        w.counted_seconds, w.qualified_at, w.completed_at, w.completed_count, w.session_id, w.first_watched_at, w.last_watched_at, w.expires_at
 FROM (SELECT unnest($1::int[])               AS ordinal,
              unnest($2::uuid[])              AS user_id,
@@ -250,7 +250,6 @@ type ListWatchHistoryParams struct {
 
 type ListWatchHistoryRow struct {
 	Ordinal         int32
-	UserID          uuid.UUID
 	VideoID         uuid.UUID
 	PositionSeconds int64
 	RatioBP         int32
@@ -290,7 +289,6 @@ func (q *Queries) ListWatchHistory(ctx context.Context, arg ListWatchHistoryPara
 		var i ListWatchHistoryRow
 		if err := rows.Scan(
 			&i.Ordinal,
-			&i.UserID,
 			&i.VideoID,
 			&i.PositionSeconds,
 			&i.RatioBP,
