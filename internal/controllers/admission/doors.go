@@ -52,14 +52,14 @@ func NewDoors(s Settings, observer Observer) *Doors {
 	}}
 }
 
-// Arrive is asked before a call costs anything. Errors: models.ErrOverloaded.
-func (d *Doors) Arrive(b Budget) error {
+// Arrive is asked before a call costs anything, and reports whether it may come in.
+func (d *Doors) Arrive(b Budget) bool {
 	gate, closed := d.gates[b]
 	if !closed || !d.press.Crowded() {
-		return nil
+		return true
 	}
 	d.observer.Refused(gate.budget, Pressed)
-	return models.ErrOverloaded.After(retryAfter())
+	return false
 }
 
 // Enter is Gate.Enter at the gate of a budget.

@@ -78,7 +78,7 @@ func (g *Gate) Enter(ctx context.Context, user models.UserID) (leave func(), err
 	t, why := g.arrive(ctx, user, start)
 	if why != "" {
 		g.observer.Refused(g.budget, why)
-		return nil, models.ErrOverloaded.After(retryAfter())
+		return nil, Refusal()
 	}
 	if t != nil {
 		select {
@@ -107,8 +107,9 @@ const (
 	spreadRetry = 400 * time.Millisecond
 )
 
-func retryAfter() time.Duration {
-	return leastRetry + rand.N(spreadRetry) //nolint:gosec // spreading retries needs no secrecy
+// Refusal is models.ErrOverloaded with a time to come back that is one caller's own.
+func Refusal() *models.Error {
+	return models.ErrOverloaded.After(leastRetry + rand.N(spreadRetry)) //nolint:gosec // spreading retries needs no secrecy
 }
 
 // arrive takes a slot, or a place in the queue, or says why there is neither.
