@@ -74,7 +74,7 @@ func NewBaseHandler(auth identity.Authenticator, doors *admission.Doors, timeout
 	return &BaseHandler{auth, policies, doors, timeouts, enabled, newRefusals(), &lineBudget{most: int64(lines)}, log, observer}, nil
 }
 
-// Arrive refuses a call where it comes in, before it has a goroutine, while processors have more to do than they can.
+// Arrive refuses a call where it comes in, over gRPC before it has a goroutine, while processors have more to do than they can.
 func (b *BaseHandler) Arrive(ctx context.Context, call *tap.Info) (context.Context, error) {
 	policy, ours := b.policies[call.FullMethodName]
 	if !ours {

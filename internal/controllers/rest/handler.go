@@ -44,7 +44,7 @@ func New(handler profilev1.ProfileServiceServer, call Call, log *slog.Logger, ob
 		runtime.WithOutgoingHeaderMatcher(outgoingHeader),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithErrorHandler(e.failed),
-		runtime.WithRoutingErrorHandler(e.unrouted),
+		runtime.WithRoutingErrorHandler(e.misrouted),
 		runtime.WithForwardResponseOption(answered),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithDisablePathLengthFallback(),
@@ -114,11 +114,18 @@ func (e *edge) crossOrigin(next http.Handler) http.Handler {
 	}).Handler(next)
 }
 
-// unrouted implements runtime.RoutingErrorHandlerFunc.
-func (e *edge) unrouted(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
-	if code == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", strings.Join(allowed(e.routes, r.URL.Path), ", "))
+// unrouted answers a path that there is none of, or one that knows other verbs.
+func (e *edge) unrouted(w http.ResponseWriter, r *http.Request, verbs []string) {
+	if len(verbs) == 0 {
+		e.refuse(w, r, http.StatusNotFound, "")
+		return
 	}
+	w.Header().Set("Allow", strings.Join(verbs, ", "))
+	e.refuse(w, r, http.StatusMethodNotAllowed, "")
+}
+
+// misrouted implements runtime.RoutingErrorHandlerFunc, should grpc-gateway not know a route that checked has found.
+func (e *edge) misrouted(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
 	e.refuse(w, r, code, "")
 }
 

@@ -33,8 +33,8 @@ func parse(body []byte) (any, error) {
 	return value, nil
 }
 
-// decode reads a body strictly into message. The violations are all those of names and types, by JSON path; message
-// holds nothing of use then.
+// decode reads a body strictly into message. The violations are all those of names and types, by JSON path; of
+// message only the fields that name its caller are of use then.
 func decode(body []byte, message proto.Message) []Violation {
 	value, err := parse(body)
 	if err != nil {

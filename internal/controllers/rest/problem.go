@@ -85,8 +85,8 @@ func problemOf(err error, field func(string) string) (p Problem, retryAfter time
 			retryAfter = d.GetRetryDelay().AsDuration()
 		}
 	}
-	if reason == models.ReasonInternal { // the transport's own words are not for callers
-		reason = ofTransport(s.Code())
+	if reason == models.ReasonInternal { // grpc-gateway's own words are not for callers
+		reason = ofGateway(s.Code())
 		p.Detail = reason.Entry().Title
 	}
 	entry := reason.Entry()
@@ -94,20 +94,12 @@ func problemOf(err error, field func(string) string) (p Problem, retryAfter time
 	return p, retryAfter
 }
 
-// ofTransport is the reason of what the connection itself answers, which knows no reasons.
-func ofTransport(code codes.Code) models.Reason {
-	switch code {
-	case codes.Unavailable:
-		return models.ReasonUnavailable
-	case codes.DeadlineExceeded:
-		return models.ReasonDeadlineExceeded
-	case codes.Canceled:
-		return models.ReasonCancelled
-	case codes.InvalidArgument, codes.ResourceExhausted: // too large is the message, or its headers
+// ofGateway is the reason of what grpc-gateway itself says, which knows no reasons.
+func ofGateway(code codes.Code) models.Reason {
+	if code == codes.InvalidArgument {
 		return models.ReasonInvalidArgument
-	default:
-		return models.ReasonInternal
 	}
+	return models.ReasonInternal
 }
 
 // seconds rounds up, as Retry-After knows no less than a second.

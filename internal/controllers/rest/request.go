@@ -24,7 +24,7 @@ func (e *edge) checked(next http.Handler) http.Handler {
 		}
 		switch {
 		case !slices.Contains(verbs, verb) && (len(verbs) == 0 || verb != http.MethodOptions):
-			next.ServeHTTP(w, r) // which knows nothing of it
+			e.unrouted(w, r, verbs) // grpc-gateway would take an empty id for one
 			return
 		case verb == http.MethodOptions:
 			w.Header().Set("Allow", strings.Join(verbs, ", "))

@@ -336,6 +336,28 @@ func TestS87_StrangersLearnNothingOfTheirRequest(t *testing.T) {
 	got := ask(t, s, http.MethodPost, "/api/v1/profile/users/"+user.String()+":purge", `{"why": 1}`, asUser(user)...)
 	require.Equal(t, http.StatusForbidden, got.code)
 	require.Empty(t, got.problem.Errors)
+	got = ask(t, s, http.MethodGet, me+"/favorites?what=1&user_id="+testkit.NewUser().String(), "", asUser(user)...)
+	require.Equal(t, http.StatusForbidden, got.code, "of another user, readable or not")
+	require.Empty(t, got.problem.Errors)
+}
+
+// An id that is empty is no id: grpc-gateway alone would take it for one, and read the body, however long, of anybody.
+func TestA62_APathWithAnEmptyIDIsNoPath(t *testing.T) {
+	t.Parallel()
+	s := testkit.New(t)
+	as := append(asUser(testkit.NewUser()), "Content-Type", "application/json")
+	long := `{"reason": "` + strings.Repeat("a", 1<<20) + `"}`
+	for path, verb := range map[string]string{
+		me + "/likes/": http.MethodPut, me + "/bookmarks/": http.MethodPut, me + "/watch-history/": http.MethodPut, "/api/v1/video//like": http.MethodPost,
+		"/api/v1/profile/users/": http.MethodGet, "/api/v1/videos//stats": http.MethodGet,
+	} {
+		body := long
+		if verb == http.MethodGet {
+			body = ""
+		}
+		require.Equal(t, http.StatusNotFound, ask(t, s, verb, path, body, as...).code, path)
+		require.Equal(t, http.StatusNotFound, ask(t, s, verb, path, body).code, path)
+	}
 }
 
 func TestA62_HTTPItselfAnswersWithProblems(t *testing.T) {

@@ -32,7 +32,7 @@ type VideoFacts struct {
 	Counted bool
 }
 
-// ListedVideo is a list entry's video and counters. It is shared, and never changes.
+// ListedVideo is a list entry's video and counters.
 type ListedVideo struct {
 	Availability models.Availability
 	// Video is nil when the projection has no row.

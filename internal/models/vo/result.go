@@ -32,8 +32,8 @@ type ProfileOutcome struct {
 	Changes []PreferenceChange
 }
 
-// ListedVideo is the video part of list entries, and its wire form, made once for all of them: encoding is most of what
-// a list costs. It never changes.
+// ListedVideo is the video part of list entries, and its messages, made once for all of them: to make them for each was a
+// tenth of what a list costs. It is shared, and never changes.
 type ListedVideo struct {
 	po.ListedVideo
 	// Metadata is nil when the projection has no row.
@@ -41,7 +41,7 @@ type ListedVideo struct {
 	Counters *profilev1.VideoStats
 }
 
-// NewListedVideo makes the wire form.
+// NewListedVideo makes the messages.
 func NewListedVideo(v po.ListedVideo) *ListedVideo {
 	return &ListedVideo{v, Metadata(v.Video), Stats(v.Stats)}
 }

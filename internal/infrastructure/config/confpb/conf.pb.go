@@ -1133,7 +1133,7 @@ type Cache struct {
 	Size int32 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
 	// Videos whose counters are held in memory, also with backend redis; about 300 bytes each.
 	StatsSize int32 `protobuf:"varint,5,opt,name=stats_size,json=statsSize,proto3" json:"stats_size,omitempty"`
-	// Videos held in memory with what lists show of them, also with backend redis; about 1 KB each, and what their
+	// Videos held in memory with what lists show of them, also with backend redis; about 1.5 KB each, and what their
 	// descriptions are longer than a few lines.
 	ListedSize int32 `protobuf:"varint,7,opt,name=listed_size,json=listedSize,proto3" json:"listed_size,omitempty"`
 	// redis:// or rediss:// URL; required by backend redis. Off loopback, production wants rediss
