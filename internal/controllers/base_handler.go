@@ -76,14 +76,18 @@ func NewBaseHandler(auth identity.Authenticator, doors *admission.Doors, timeout
 
 // Arrive refuses a call where it comes in, over gRPC before it has a goroutine, while processors have more to do than they can.
 func (b *BaseHandler) Arrive(ctx context.Context, call *tap.Info) (context.Context, error) {
-	policy, ours := b.policies[call.FullMethodName]
-	if !ours {
-		return ctx, nil
+	return ctx, b.arrive(call.FullMethodName, 1)
+}
+
+// ownGoroutine: a connection of REST has a goroutine of its own, which is one of those that wait whenever it is busy, where
+// one goroutine of gRPC's reads a hundred calls. So it takes this many times more of them to be too many.
+const ownGoroutine = 4
+
+func (b *BaseHandler) arrive(method string, times int) error {
+	if policy, ours := b.policies[method]; ours && !b.doors.Arrive(policy.slots, times) {
+		return b.refusals[rand.N(len(b.refusals))] //nolint:gosec // spreading needs no secrecy
 	}
-	if !b.doors.Arrive(policy.slots) {
-		return ctx, b.refusals[rand.N(len(b.refusals))] //nolint:gosec // spreading needs no secrecy
-	}
-	return ctx, nil
+	return nil
 }
 
 // refusals are answers to calls that are refused where they come in, each with a time of its own to come back. They are
@@ -124,8 +128,7 @@ func (b *BaseHandler) Intercept(ctx context.Context, req any, info *grpc.UnarySe
 
 // Call implements rest.Call: what stands before a method that is called over gRPC.
 func (b *BaseHandler) Call(ctx context.Context, method string, request proto.Message, unreadable error, handler grpc.UnaryHandler) (any, error) {
-	ctx, err := b.Arrive(ctx, &tap.Info{FullMethodName: method})
-	if err != nil {
+	if err := b.arrive(method, ownGoroutine); err != nil {
 		return nil, err
 	}
 	if unreadable != nil {

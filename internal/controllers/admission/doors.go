@@ -52,10 +52,11 @@ func NewDoors(s Settings, observer Observer) *Doors {
 	}}
 }
 
-// Arrive is asked before a call costs anything, and reports whether it may come in.
-func (d *Doors) Arrive(b Budget) bool {
+// Arrive is asked before a call costs anything, and reports whether it may come in: while no more than so many times
+// Settings.Runnable wait for a processor.
+func (d *Doors) Arrive(b Budget, times int) bool {
 	gate, closed := d.gates[b]
-	if !closed || !d.press.Crowded() {
+	if !closed || !d.press.Crowded(times) {
 		return true
 	}
 	d.observer.Refused(gate.budget, Pressed)

@@ -13,26 +13,25 @@ type Press struct {
 	limit    int
 	runnable func() int
 	now      func() time.Time
-	// lookAt is when to look again, in nanoseconds; crowded is what was seen last.
-	lookAt  atomic.Int64
-	crowded atomic.Bool
+	// lookAt is when to look again, in nanoseconds; waiting is what was seen last.
+	lookAt, waiting atomic.Int64
 }
 
 // lookEvery is how long a look is good for.
 const lookEvery = time.Millisecond
 
-// NewPress is crowded while runnable, the number of goroutines that wait for a processor, is above limit.
+// NewPress looks at runnable, the number of goroutines that wait for a processor, of which limit may.
 func NewPress(limit int, runnable func() int, now func() time.Time) *Press {
 	return &Press{limit: limit, runnable: runnable, now: now}
 }
 
-// Crowded is as of the last millisecond.
-func (p *Press) Crowded() bool {
+// Crowded reports whether more than so many times the limit wait, as of the last millisecond.
+func (p *Press) Crowded(times int) bool {
 	now, due := p.now().UnixNano(), p.lookAt.Load()
 	if now >= due && p.lookAt.CompareAndSwap(due, now+int64(lookEvery)) {
-		p.crowded.Store(p.runnable() > p.limit)
+		p.waiting.Store(int64(p.runnable()))
 	}
-	return p.crowded.Load()
+	return p.waiting.Load() > int64(times*p.limit)
 }
 
 // Runnable is how many goroutines of this process wait for a processor.
