@@ -123,14 +123,6 @@ func availability(a models.Availability) profilev1.Availability {
 	return profilev1.Availability_AVAILABILITY_UNSPECIFIED
 }
 
-func deref[T any](p *T) T {
-	if p == nil {
-		var zero T
-		return zero
-	}
-	return *p
-}
-
 func outcomeReason(o models.Outcome) profilev1.OutcomeReason {
 	switch o {
 	case models.OutcomeStale:

@@ -100,12 +100,8 @@ func BatchGetWatchProgressResponse(ids []models.VideoID, records []vo.WatchRecor
 func ListWatchHistoryResponse(owner models.UserID, page vo.Page[vo.WatchEntry]) *profilev1.ListWatchHistoryResponse {
 	resp := &profilev1.ListWatchHistoryResponse{NextPageToken: page.NextToken}
 	for _, e := range page.Items {
-		var duration int64
-		if e.Video != nil {
-			duration = deref(e.Video.DurationMicros)
-		}
 		item := &profilev1.WatchHistoryEntry{
-			VideoId: e.Log.VideoID.String(), Availability: availability(e.Availability), Progress: vo.WatchProgress(e.Log, duration),
+			VideoId: e.Log.VideoID.String(), Availability: availability(e.Availability), Progress: vo.WatchProgress(e.Log, e.Metadata.GetDurationMicros()),
 		}
 		if e.ShownTo(owner) { // otherwise only that an entry is there (S51)
 			item.Video, item.Stats = e.Metadata, e.Counters
